@@ -1,0 +1,6 @@
+//! interfluve: one log engine with two complete faces.
+
+pub mod clock;
+pub mod engine;
+pub mod ids;
+pub mod record;

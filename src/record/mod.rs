@@ -1,0 +1,3 @@
+//! A batch of bytes and the records in it: pure, no IO, no clock, no chance.
+
+pub mod batch;
