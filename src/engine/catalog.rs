@@ -79,13 +79,23 @@ pub struct Shard {
 #[derive(Clone, Debug)]
 pub enum Change {
     Create(Create),
-    Delete { id: StreamId },
+    Delete {
+        id: StreamId,
+    },
     /// `None` takes a setting back to its default.
-    Alter { id: StreamId, set: BTreeMap<String, Option<String>> },
+    Alter {
+        id: StreamId,
+        set: BTreeMap<String, Option<String>>,
+    },
     /// More logs (never fewer): `logs` in all.
-    Grow { id: StreamId, logs: u32 },
+    Grow {
+        id: StreamId,
+        logs: u32,
+    },
     /// A block of producer ids that nobody else will be given.
-    ProducerIds { count: u32 },
+    ProducerIds {
+        count: u32,
+    },
 }
 
 #[derive(Clone, Debug)]

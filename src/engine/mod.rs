@@ -90,9 +90,7 @@ pub struct Receipt(oneshot::Receiver<Result<Vec<Placed>, Refused>>);
 impl Future for Receipt {
     type Output = Result<Vec<Placed>, Refused>;
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
-        Pin::new(&mut self.0)
-            .poll(cx)
-            .map(|reply| reply.unwrap_or(Err(Refused { part: 0, error: Error::LaneFailed })))
+        Pin::new(&mut self.0).poll(cx).map(|reply| reply.unwrap_or(Err(Refused { part: 0, error: Error::LaneFailed })))
     }
 }
 
@@ -166,16 +164,26 @@ pub enum Error {
     NoSuchStream,
     StreamExists,
     NoSuchLog,
-    ShardClosed { end: Offset },
+    ShardClosed {
+        end: Offset,
+    },
     OutOfRange(Bounds),
-    Conflict { expected: Offset, actual: Offset },
+    Conflict {
+        expected: Offset,
+        actual: Offset,
+    },
     Sequence(SequenceError),
     /// The batch is larger than the stream's `max.message.bytes`.
-    TooLarge { limit: u32 },
+    TooLarge {
+        limit: u32,
+    },
     /// A change of the catalog that makes no sense, in words for the person who asked.
     Invalid(String),
     /// Stored bytes that no longer match their checksum; they are withheld.
-    Corrupt { first: Offset, end: Offset },
+    Corrupt {
+        first: Offset,
+        end: Offset,
+    },
     /// The disk has no room; reads go on, and writes when there is room again.
     Full,
     Overloaded,
