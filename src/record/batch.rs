@@ -1,4 +1,4 @@
-//! The 61-byte header of a record batch (magic 2): parse, check, stamp. Never opens the records.
+//! The 61-byte header of a record batch (magic 2, KIP-98): parse, check, stamp. Never opens the records.
 //!
 //! ```text
 //!  0 base offset i64 │ 8 length i32 (of what follows) │ 12 leader epoch i32 │ 16 magic i8 = 2 │ 17 crc32c u32
@@ -8,9 +8,31 @@
 //! ```
 //! The crc covers everything from the attributes on: base offset and leader epoch can be stamped without touching it.
 
+use std::fmt;
+
 use bytes::Bytes;
 
+use crate::ids::{Offset, Timestamp};
+use crate::record::compress::Codec;
+
 pub const HEADER_BYTES: usize = 61;
+/// Base offset and length: what stands before the bytes that the length field counts.
+pub const PREFIX_BYTES: usize = 12;
+/// A producer id, epoch or sequence that is not there.
+pub const NONE: i64 = -1;
+
+const LENGTH_AT: usize = 8;
+const EPOCH_AT: usize = 12;
+const MAGIC_AT: usize = 16;
+const CRC_AT: usize = 17;
+const ATTRIBUTES_AT: usize = 21;
+const MAX_TIMESTAMP_AT: usize = 35;
+
+const CODEC_BITS: i16 = 0b111;
+const LOG_APPEND_TIME_BIT: i16 = 1 << 3;
+const TRANSACTIONAL_BIT: i16 = 1 << 4;
+const CONTROL_BIT: i16 = 1 << 5;
+const DELETE_HORIZON_BIT: i16 = 1 << 6;
 
 /// The fields of a batch header, copied out.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -30,9 +52,428 @@ pub struct Header {
     pub record_count: i32,
 }
 
-/// Exactly one batch whose length, magic and CRC have been checked.
-#[derive(Clone, Debug)]
+/// Exactly one batch whose length, magic and header have been checked; the CRC too, if it came from [`check`].
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Batch {
     pub header: Header,
     pub bytes: Bytes,
+}
+
+/// What is wrong with a batch's header, with the figures.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum BatchError {
+    /// Fewer bytes than a header has.
+    TooShort { bytes: usize },
+    /// A message set of magic 0 or 1: the formats before Kafka 0.11, which are not kept.
+    OldMagic { magic: i8 },
+    /// No format anyone has defined.
+    UnknownMagic { magic: i8 },
+    /// The length field cannot be true of any batch.
+    Length { length: i32 },
+    /// The batch says it goes on after the bytes end.
+    Truncated { claimed: u64, present: usize },
+    /// The batch ends and bytes follow where exactly one batch was expected.
+    Trailing { claimed: u64, present: usize },
+    /// The bytes are not those the checksum was made of.
+    Crc { stored: u32, computed: u32 },
+    /// A codec number without meaning (5, 6, 7).
+    Codec { id: u8 },
+    /// Negative, or more records than offsets (or than bytes) for them.
+    Count { records: i32, last_offset_delta: i32 },
+    /// Valid in a log, but not from a client: empty, or not one record for each offset.
+    NotDense { records: i32, last_offset_delta: i32 },
+    /// Only a coordinator writes control batches.
+    Control,
+    /// A producer id without epoch or sequence, or a transaction without producer id.
+    Producer { id: i64, epoch: i16, sequence: i32 },
+    /// Only a broker marks a batch as stamped with its time of arrival.
+    LogAppendTime,
+}
+
+/// The header of the batch at the front of `bytes`, all of which (records included) must be there; more may follow.
+/// The CRC is not looked at.
+pub fn parse(bytes: &[u8]) -> Result<Header, BatchError> {
+    let header = parse_header(bytes)?;
+    let (claimed, present) = (u64::from(header.bytes), bytes.len());
+    if claimed > present as u64 { Err(BatchError::Truncated { claimed, present }) } else { Ok(header) }
+}
+
+/// Like [`parse`], where only the first 61 bytes have been read yet.
+pub fn parse_header(bytes: &[u8]) -> Result<Header, BatchError> {
+    // The magic byte stands at one place in all formats, and an old message may be shorter than a new header.
+    match bytes.get(MAGIC_AT).map(|&magic| magic as i8) {
+        None | Some(2) => {}
+        Some(magic @ (0 | 1)) => return Err(BatchError::OldMagic { magic }),
+        Some(magic) => return Err(BatchError::UnknownMagic { magic }),
+    }
+    let Some(head) = bytes.first_chunk::<HEADER_BYTES>() else {
+        return Err(BatchError::TooShort { bytes: bytes.len() });
+    };
+    let length = i32::from_be_bytes(field(head, LENGTH_AT));
+    if length < (HEADER_BYTES - PREFIX_BYTES) as i32 {
+        return Err(BatchError::Length { length });
+    }
+    let header = Header {
+        base_offset: i64::from_be_bytes(field(head, 0)),
+        bytes: length as u32 + PREFIX_BYTES as u32,
+        leader_epoch: i32::from_be_bytes(field(head, EPOCH_AT)),
+        crc: u32::from_be_bytes(field(head, CRC_AT)),
+        attributes: i16::from_be_bytes(field(head, ATTRIBUTES_AT)),
+        last_offset_delta: i32::from_be_bytes(field(head, 23)),
+        base_timestamp: i64::from_be_bytes(field(head, 27)),
+        max_timestamp: i64::from_be_bytes(field(head, MAX_TIMESTAMP_AT)),
+        producer_id: i64::from_be_bytes(field(head, 43)),
+        producer_epoch: i16::from_be_bytes(field(head, 51)),
+        base_sequence: i32::from_be_bytes(field(head, 53)),
+        record_count: i32::from_be_bytes(field(head, 57)),
+    };
+    let (records, last_offset_delta) = (header.record_count, header.last_offset_delta);
+    // Compaction and drained logs leave offsets without records, never records without offsets.
+    if records < 0 || last_offset_delta < 0 || records - 1 > last_offset_delta {
+        return Err(BatchError::Count { records, last_offset_delta });
+    }
+    header.codec()?;
+    Ok(header)
+}
+
+/// Exactly one batch that fills `bytes`, its CRC verified.
+pub fn check(bytes: Bytes) -> Result<Batch, BatchError> {
+    let batch = trust(bytes)?;
+    verify_crc(&batch.bytes, &batch.header)?;
+    Ok(batch)
+}
+
+/// Exactly one batch that fills `bytes`, its CRC believed: for bytes that were checked when they came.
+pub fn trust(bytes: Bytes) -> Result<Batch, BatchError> {
+    let header = parse(&bytes)?;
+    let (claimed, present) = (u64::from(header.bytes), bytes.len());
+    if claimed < present as u64 {
+        return Err(BatchError::Trailing { claimed, present });
+    }
+    Ok(Batch { header, bytes })
+}
+
+/// The back-to-back batches of `bytes`, each a slice of it, CRCs believed. Ends after the first error.
+pub fn split(bytes: Bytes) -> Split {
+    Split { rest: bytes }
+}
+
+/// See [`split`].
+#[derive(Clone, Debug)]
+pub struct Split {
+    rest: Bytes,
+}
+
+impl Iterator for Split {
+    type Item = Result<Batch, BatchError>;
+
+    fn next(&mut self) -> Option<Self::Item> {
+        if self.rest.is_empty() {
+            return None;
+        }
+        Some(match parse(&self.rest) {
+            Ok(header) => Ok(Batch { header, bytes: self.rest.split_to(header.bytes as usize) }),
+            Err(error) => {
+                self.rest = Bytes::new();
+                Err(error)
+            }
+        })
+    }
+}
+
+/// Whether the batch at the front of `bytes`, whose header is `header`, is what its checksum was made of.
+pub fn verify_crc(bytes: &[u8], header: &Header) -> Result<(), BatchError> {
+    let (claimed, present) = (u64::from(header.bytes), bytes.len());
+    let Some(covered) = bytes.get(ATTRIBUTES_AT..header.bytes as usize) else {
+        return Err(BatchError::Truncated { claimed, present });
+    };
+    let computed = crc32c::crc32c(covered);
+    if computed == header.crc { Ok(()) } else { Err(BatchError::Crc { stored: header.crc, computed }) }
+}
+
+/// Writes the batch's place in its log into it. Both fields lie outside the CRC.
+pub fn stamp(batch: &mut [u8], base_offset: Offset, leader_epoch: u32) {
+    assert!(batch.len() >= HEADER_BYTES, "only a whole batch is stamped");
+    batch[..LENGTH_AT].copy_from_slice(&base_offset.0.to_be_bytes());
+    batch[EPOCH_AT..MAGIC_AT].copy_from_slice(&leader_epoch.to_be_bytes());
+}
+
+/// Stamps the broker's time on a batch: sets the attribute and the max timestamp (which readers then take for every
+/// record, KIP-32) and makes the CRC anew. `batch` is exactly one batch.
+pub fn stamp_log_append_time(batch: &mut [u8], now: Timestamp) {
+    assert!(batch.len() >= HEADER_BYTES, "only a whole batch is stamped");
+    let attributes = i16::from_be_bytes([batch[ATTRIBUTES_AT], batch[ATTRIBUTES_AT + 1]]) | LOG_APPEND_TIME_BIT;
+    batch[ATTRIBUTES_AT..ATTRIBUTES_AT + 2].copy_from_slice(&attributes.to_be_bytes());
+    batch[MAX_TIMESTAMP_AT..MAX_TIMESTAMP_AT + 8].copy_from_slice(&now.0.to_be_bytes());
+    seal(batch);
+}
+
+/// Makes the CRC of a batch whose covered bytes changed. `batch` is exactly one batch.
+pub(crate) fn seal(batch: &mut [u8]) {
+    let crc = crc32c::crc32c(&batch[ATTRIBUTES_AT..]);
+    batch[CRC_AT..ATTRIBUTES_AT].copy_from_slice(&crc.to_be_bytes());
+}
+
+impl Header {
+    /// What Kafka demands of a client's batch beyond a sound header (its LogValidator): not empty, one record for each
+    /// offset, no control batch, a producer id only together with epoch and sequence, no time of arrival.
+    pub fn check_client(&self) -> Result<(), BatchError> {
+        let (records, last_offset_delta) = (self.record_count, self.last_offset_delta);
+        if records == 0 || records - 1 != last_offset_delta {
+            return Err(BatchError::NotDense { records, last_offset_delta });
+        }
+        if self.is_control() {
+            return Err(BatchError::Control);
+        }
+        if self.is_log_append_time() {
+            return Err(BatchError::LogAppendTime);
+        }
+        let (id, epoch, sequence) = (self.producer_id, self.producer_epoch, self.base_sequence);
+        let sound = if self.has_producer() { epoch >= 0 && sequence >= 0 } else { !self.is_transactional() };
+        if sound { Ok(()) } else { Err(BatchError::Producer { id, epoch, sequence }) }
+    }
+
+    /// How the records are compressed. Never an error of a header that [`parse`] gave.
+    pub fn codec(&self) -> Result<Codec, BatchError> {
+        let id = (self.attributes & CODEC_BITS) as u8;
+        Codec::of_id(id).ok_or(BatchError::Codec { id })
+    }
+
+    /// Every record's time is the max timestamp: the broker's, not the producer's.
+    pub fn is_log_append_time(&self) -> bool {
+        self.attributes & LOG_APPEND_TIME_BIT != 0
+    }
+
+    pub fn is_transactional(&self) -> bool {
+        self.attributes & TRANSACTIONAL_BIT != 0
+    }
+
+    pub fn is_control(&self) -> bool {
+        self.attributes & CONTROL_BIT != 0
+    }
+
+    /// Compaction has marked when tombstones here may go (KIP-534): the base timestamp is that moment.
+    pub fn has_delete_horizon(&self) -> bool {
+        self.attributes & DELETE_HORIZON_BIT != 0
+    }
+
+    pub fn has_producer(&self) -> bool {
+        self.producer_id >= 0
+    }
+
+    /// The offsets the batch takes: its records and those compaction took away.
+    pub fn offsets(&self) -> u64 {
+        self.last_offset_delta as u64 + 1
+    }
+
+    /// The sequence of the last offset, -1 where the batch has none.
+    pub fn last_sequence(&self) -> i32 {
+        if self.base_sequence < 0 {
+            return NONE as i32;
+        }
+        sequence_plus(self.base_sequence, self.last_offset_delta)
+    }
+}
+
+/// The sequence `steps` after `sequence`, both not negative: after 2³¹-1 comes 0.
+pub fn sequence_plus(sequence: i32, steps: i32) -> i32 {
+    assert!(sequence >= 0 && steps >= 0, "sequences are counted forward from 0");
+    (sequence as u32 + steps as u32) as i32 & i32::MAX
+}
+
+fn field<const N: usize>(head: &[u8; HEADER_BYTES], at: usize) -> [u8; N] {
+    let mut bytes = [0; N];
+    bytes.copy_from_slice(&head[at..at + N]);
+    bytes
+}
+
+impl fmt::Display for BatchError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            BatchError::TooShort { bytes } => {
+                write!(f, "{bytes} bytes are too few for a batch header of {HEADER_BYTES}")
+            }
+            BatchError::OldMagic { magic } => write!(f, "message format {magic} is not kept, only format 2"),
+            BatchError::UnknownMagic { magic } => write!(f, "message format {magic} is unknown"),
+            BatchError::Length { length } => write!(f, "a batch cannot be {length} bytes long"),
+            BatchError::Truncated { claimed, present } => {
+                write!(f, "the batch has {claimed} bytes, only {present} came")
+            }
+            BatchError::Trailing { claimed, present } => {
+                write!(f, "one batch of {claimed} bytes expected, {present} came")
+            }
+            BatchError::Crc { stored, computed } => write!(f, "stored CRC {stored:08x}, computed {computed:08x}"),
+            BatchError::Codec { id } => write!(f, "compression codec {id} is unknown"),
+            BatchError::Count { records, last_offset_delta } => {
+                write!(f, "{records} records cannot have offset deltas up to {last_offset_delta}")
+            }
+            BatchError::NotDense { records, last_offset_delta } => {
+                write!(f, "{records} records with offset deltas up to {last_offset_delta} are not one for each offset")
+            }
+            BatchError::Control => f.write_str("clients do not write control batches"),
+            BatchError::Producer { id, epoch, sequence } => {
+                write!(f, "producer id {id}, epoch {epoch} and sequence {sequence} do not go together")
+            }
+            BatchError::LogAppendTime => f.write_str("clients do not stamp the broker's time"),
+        }
+    }
+}
+
+impl std::error::Error for BatchError {}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// A batch of `records` bytes that no one opens, sealed, then changed by `change` (the CRC is not made again).
+    fn batch(records: &[u8], change: impl FnOnce(&mut [u8])) -> Vec<u8> {
+        let mut bytes = vec![0; HEADER_BYTES];
+        bytes.extend_from_slice(records);
+        let length = (bytes.len() - PREFIX_BYTES) as i32;
+        bytes[LENGTH_AT..EPOCH_AT].copy_from_slice(&length.to_be_bytes());
+        bytes[MAGIC_AT] = 2;
+        bytes[27..35].copy_from_slice(&1_000_i64.to_be_bytes());
+        bytes[35..43].copy_from_slice(&1_007_i64.to_be_bytes());
+        bytes[43..51].copy_from_slice(&(-1_i64).to_be_bytes());
+        bytes[51..53].copy_from_slice(&(-1_i16).to_be_bytes());
+        bytes[53..57].copy_from_slice(&(-1_i32).to_be_bytes());
+        bytes[60] = 1;
+        seal(&mut bytes);
+        change(&mut bytes);
+        bytes
+    }
+
+    fn put(at: usize, value: &[u8]) -> impl FnOnce(&mut [u8]) + use<'_> {
+        move |bytes| bytes[at..at + value.len()].copy_from_slice(value)
+    }
+
+    #[test]
+    fn parse_reads_every_field() {
+        let mut bytes = batch(b"records", |_| {});
+        stamp(&mut bytes, Offset(0x0102_0304_0506_0708), 9);
+        let header = parse(&bytes).unwrap();
+        let crc = header.crc;
+        let expected = Header {
+            base_offset: 0x0102_0304_0506_0708,
+            bytes: 68,
+            leader_epoch: 9,
+            crc,
+            attributes: 0,
+            last_offset_delta: 0,
+            base_timestamp: 1_000,
+            max_timestamp: 1_007,
+            producer_id: -1,
+            producer_epoch: -1,
+            base_sequence: -1,
+            record_count: 1,
+        };
+        assert_eq!(header, expected);
+    }
+
+    #[test]
+    fn parse_says_what_is_wrong() {
+        let short = |keep: usize| batch(b"records", |_| {})[..keep].to_vec();
+        let table: Vec<(Vec<u8>, BatchError)> = vec![
+            (vec![], BatchError::TooShort { bytes: 0 }),
+            (short(16), BatchError::TooShort { bytes: 16 }),
+            (short(60), BatchError::TooShort { bytes: 60 }),
+            (short(61), BatchError::Truncated { claimed: 68, present: 61 }),
+            (short(67), BatchError::Truncated { claimed: 68, present: 67 }),
+            (batch(b"", put(16, &[0]))[..30].to_vec(), BatchError::OldMagic { magic: 0 }),
+            (batch(b"", put(16, &[1])), BatchError::OldMagic { magic: 1 }),
+            (batch(b"", put(16, &[3])), BatchError::UnknownMagic { magic: 3 }),
+            (batch(b"", put(16, &[0xff])), BatchError::UnknownMagic { magic: -1 }),
+            (batch(b"", put(8, &48_i32.to_be_bytes())), BatchError::Length { length: 48 }),
+            (batch(b"", put(8, &(-1_i32).to_be_bytes())), BatchError::Length { length: -1 }),
+            (
+                batch(b"", put(8, &i32::MAX.to_be_bytes())),
+                BatchError::Truncated { claimed: i32::MAX as u64 + 12, present: 61 },
+            ),
+            (batch(b"", put(57, &(-1_i32).to_be_bytes())), BatchError::Count { records: -1, last_offset_delta: 0 }),
+            (batch(b"", put(57, &2_i32.to_be_bytes())), BatchError::Count { records: 2, last_offset_delta: 0 }),
+            (batch(b"", put(23, &(-1_i32).to_be_bytes())), BatchError::Count { records: 1, last_offset_delta: -1 }),
+            (batch(b"", put(22, &[5])), BatchError::Codec { id: 5 }),
+            (batch(b"", put(22, &[7])), BatchError::Codec { id: 7 }),
+        ];
+        for (bytes, expected) in table {
+            assert_eq!(parse(&bytes), Err(expected), "{bytes:?}");
+        }
+    }
+
+    #[test]
+    fn check_takes_exactly_one_batch() {
+        let one = batch(b"records", |_| {});
+        assert_eq!(check(one.clone().into()).map(|batch| batch.bytes), Ok(one.clone().into()));
+        let two = [one.clone(), one].concat();
+        assert_eq!(check(two.into()), Err(BatchError::Trailing { claimed: 68, present: 136 }));
+    }
+
+    #[test]
+    fn check_finds_every_flipped_bit_the_crc_covers() {
+        let whole = batch(b"records", |_| {});
+        for bit in CRC_AT * 8..whole.len() * 8 {
+            let mut bytes = whole.clone();
+            bytes[bit / 8] ^= 1 << (bit % 8);
+            assert!(check(bytes.into()).is_err(), "bit {bit}");
+        }
+    }
+
+    #[test]
+    fn split_gives_slices_and_stops_at_the_first_error() {
+        let bytes: Bytes = [batch(b"one", |_| {}), batch(b"second", |_| {}), b"rest".to_vec()].concat().into();
+        let found: Vec<_> = split(bytes.clone()).collect();
+        assert_eq!(found.len(), 3);
+        assert_eq!(found[1].as_ref().unwrap().bytes.as_ptr(), bytes[64..].as_ptr(), "pointed at, not copied");
+        assert_eq!(found[2], Err(BatchError::TooShort { bytes: 4 }));
+        assert_eq!(split(Bytes::new()).count(), 0);
+    }
+
+    #[test]
+    fn a_stamp_leaves_the_crc_true() {
+        let mut bytes = batch(b"records", |_| {});
+        stamp(&mut bytes, Offset(77), 5);
+        let header = check(bytes.into()).unwrap().header;
+        assert_eq!((header.base_offset, header.leader_epoch), (77, 5));
+    }
+
+    #[test]
+    fn the_time_of_arrival_is_stamped_with_a_new_crc() {
+        let mut bytes = batch(b"records", |_| {});
+        stamp_log_append_time(&mut bytes, Timestamp(5_000));
+        let header = check(bytes.into()).unwrap().header;
+        assert!(header.is_log_append_time());
+        assert_eq!((header.base_timestamp, header.max_timestamp), (1_000, 5_000));
+    }
+
+    #[test]
+    fn a_clients_batch_is_dense_and_no_control_batch() {
+        let producer = |id: i64, epoch: i16, sequence: i32| {
+            let fields = [&id.to_be_bytes()[..], &epoch.to_be_bytes(), &sequence.to_be_bytes()].concat();
+            move |bytes: &mut [u8]| bytes[43..57].copy_from_slice(&fields)
+        };
+        let transactional = |bytes: &mut [u8]| bytes[22] = 1 << 4;
+        let table: Vec<(Vec<u8>, Result<(), BatchError>)> = vec![
+            (batch(b"", |_| {}), Ok(())),
+            (batch(b"", producer(7, 0, 0)), Ok(())),
+            (batch(b"", put(60, &[0])), Err(BatchError::NotDense { records: 0, last_offset_delta: 0 })),
+            (batch(b"", put(26, &[1])), Err(BatchError::NotDense { records: 1, last_offset_delta: 1 })),
+            (batch(b"", put(22, &[1 << 5])), Err(BatchError::Control)),
+            (batch(b"", put(22, &[1 << 3])), Err(BatchError::LogAppendTime)),
+            (batch(b"", producer(7, 0, -1)), Err(BatchError::Producer { id: 7, epoch: 0, sequence: -1 })),
+            (batch(b"", producer(7, -1, 0)), Err(BatchError::Producer { id: 7, epoch: -1, sequence: 0 })),
+            (batch(b"", transactional), Err(BatchError::Producer { id: -1, epoch: -1, sequence: -1 })),
+        ];
+        for (bytes, expected) in table {
+            assert_eq!(parse(&bytes).unwrap().check_client(), expected, "{bytes:?}");
+        }
+    }
+
+    #[test]
+    fn sequences_wrap_to_zero() {
+        let table = [(0, 0, 0), (0, 4, 4), (i32::MAX, 0, i32::MAX), (i32::MAX, 1, 0), (i32::MAX - 1, 3, 1)];
+        for (sequence, steps, expected) in table {
+            assert_eq!(sequence_plus(sequence, steps), expected, "{sequence} + {steps}");
+        }
+        assert_eq!(sequence_plus(i32::MAX, i32::MAX), i32::MAX - 1);
+    }
 }
