@@ -1,6 +1,7 @@
 //! interfluve: one log engine with two complete faces.
 
 pub mod clock;
+pub mod config;
 pub mod engine;
 pub mod ids;
 pub mod ledger;

@@ -1,0 +1,342 @@
+//! Every key of the server, once. Where Kafka's broker has a key of the same meaning it bears Kafka's name, type and
+//! default (broker configs of 4.4); the rest is ours. A stream's key that names a server key gives that one too.
+//!
+//! Declarations only: texts are gathered by `cli` and typed by [`super::server`].
+
+use std::sync::LazyLock;
+
+use super::keys::{Effect, Key, Kind, Scope, Section, Unit};
+use super::stream_keys::STREAM_KEYS;
+
+const MAX: i64 = i64::MAX;
+const INT: i64 = i32::MAX as i64;
+const MIB: i64 = 1 << 20;
+
+const fn key(name: &'static str, section: Section, kind: Kind, default: &'static str, doc: &'static str) -> Key {
+    let (scope, live, effect, server_key) = (Scope::Server, false, Effect::Acts, None);
+    Key { name, scope, section, kind, default, live, effect, server_key, doc }
+}
+
+const fn shown(mut key: Key, why: &'static str) -> Key {
+    key.effect = Effect::Shown(why);
+    key
+}
+
+const fn whole(min: i64, max: i64, unit: Unit) -> Kind {
+    Kind::Whole { min, max, unit }
+}
+
+/// The keys that are the server's alone, by section.
+const OWN: &[Key] = &[
+    // ── place
+    key(
+        "data.dir",
+        Section::Place,
+        Kind::Directory,
+        "./interfluve-data",
+        "Directory of everything that is kept. `memory:` keeps nothing: for tests.",
+    ),
+    // ── listening
+    key(
+        "kafka.listeners",
+        Section::Listening,
+        Kind::Listeners,
+        "127.0.0.1:9092",
+        "Addresses for Kafka clients, as [name://]host:port, comma-separated. Port 0 lets the system choose. Empty: none.",
+    ),
+    key(
+        "kafka.advertised",
+        Section::Listening,
+        Kind::Listeners,
+        "",
+        "Addresses clients are told to connect to, by listener name. Needed behind NAT and in containers; a listener that \
+         is not named here is advertised as it listens.",
+    ),
+    key(
+        "aws.listen",
+        Section::Listening,
+        Kind::Address,
+        "127.0.0.1:4566",
+        "Address for AWS SDKs (HTTP/1.1 and HTTP/2 without TLS). Empty: none.",
+    ),
+    key(
+        "metrics.listen",
+        Section::Listening,
+        Kind::Address,
+        "",
+        "Address of its own for /metrics, /healthz and /readyz. Empty: they are served on the AWS address.",
+    ),
+    key(
+        "node.id",
+        Section::Listening,
+        whole(0, INT, Unit::Count),
+        "1",
+        "The number Kafka clients know this server by.",
+    ),
+    // ── new streams
+    key(
+        "auto.create.topics.enable",
+        Section::Streams,
+        Kind::Bool,
+        "true",
+        "Whether a stream is created when a Kafka client asks for one that does not exist.",
+    ),
+    key(
+        "num.partitions",
+        Section::Streams,
+        whole(1, INT, Unit::Count),
+        "1",
+        "Logs of a new stream whose creator does not say how many.",
+    ),
+    shown(
+        key(
+            "default.replication.factor",
+            Section::Streams,
+            whole(1, 32_767, Unit::Count),
+            "1",
+            "Copies of a new stream whose creator does not say how many.",
+        ),
+        "there is one copy of a log",
+    ),
+    key(
+        "kinesis.creating.ms",
+        Section::Streams,
+        whole(0, 600_000, Unit::Ms),
+        "0",
+        "How long a stream created by an AWS SDK says CREATING before it is ACTIVE.",
+    ),
+    // ── groups and producers
+    key(
+        "group.initial.rebalance.delay.ms",
+        Section::Groups,
+        whole(0, INT, Unit::Ms),
+        "3000",
+        "How long an empty group waits for more members after its first one.",
+    ),
+    key(
+        "group.min.session.timeout.ms",
+        Section::Groups,
+        whole(1, INT, Unit::Ms),
+        "6000",
+        "Shortest session timeout a group member may ask for.",
+    ),
+    key(
+        "group.max.session.timeout.ms",
+        Section::Groups,
+        whole(1, INT, Unit::Ms),
+        "1800000",
+        "Longest session timeout a group member may ask for.",
+    ),
+    key("group.max.size", Section::Groups, whole(1, INT, Unit::Count), "2147483647", "Most members of one group."),
+    key(
+        "offsets.retention.minutes",
+        Section::Groups,
+        whole(1, INT, Unit::Minutes),
+        "10080",
+        "How long the offsets of a group without members are kept.",
+    ),
+    key(
+        "offsets.retention.check.interval.ms",
+        Section::Groups,
+        whole(1, MAX, Unit::Ms),
+        "600000",
+        "How often expired offsets are looked for.",
+    ),
+    key(
+        "offset.metadata.max.bytes",
+        Section::Groups,
+        whole(0, INT, Unit::Bytes),
+        "4096",
+        "Longest text a member may commit with an offset.",
+    ),
+    key(
+        "producer.id.expiration.ms",
+        Section::Groups,
+        whole(1, INT, Unit::Ms),
+        "86400000",
+        "How long a log remembers an idempotent producer that is silent.",
+    ),
+    // ── limits
+    key(
+        "socket.request.max.bytes",
+        Section::Limits,
+        whole(1, INT, Unit::Bytes),
+        "104857600",
+        "Largest request of a Kafka client.",
+    ),
+    key(
+        "aws.request.max.bytes",
+        Section::Limits,
+        whole(1024, INT, Unit::Bytes),
+        "16777216",
+        "Largest body of an HTTP request.",
+    ),
+    key(
+        "max.connections",
+        Section::Limits,
+        whole(1, INT, Unit::Count),
+        "10000",
+        "Most connections at one time on each face; more are closed at once.",
+    ),
+    key(
+        "connections.max.idle.ms",
+        Section::Limits,
+        whole(1, MAX, Unit::Ms),
+        "600000",
+        "A connection that is silent this long is closed.",
+    ),
+    key(
+        "ingress.limit.bytes",
+        Section::Limits,
+        whole(4 * MIB, MAX, Unit::Bytes),
+        "67108864",
+        "Memory for requests that have arrived and are not answered; readers of sockets wait for it.",
+    ),
+    key(
+        "tail.limit.bytes",
+        Section::Limits,
+        whole(MIB, MAX, Unit::Bytes),
+        "67108864",
+        "Memory for the newest records of all logs together; older ones are read from disk.",
+    ),
+    key(
+        "fetch.limit.bytes",
+        Section::Limits,
+        whole(MIB, MAX, Unit::Bytes),
+        "67108864",
+        "Memory for answers that are read from disk and not yet sent.",
+    ),
+    // ── storage
+    key(
+        "journal.file.bytes",
+        Section::Storage,
+        whole(4 * MIB, 4096 * MIB, Unit::Bytes),
+        "67108864",
+        "Size of one journal file; they are preallocated and used again.",
+    ),
+    key(
+        "unsettled.limit.bytes",
+        Section::Storage,
+        whole(4 * MIB, MAX, Unit::Bytes),
+        "134217728",
+        "Most bytes in the journal that are not yet in segments; bounds the time of a restart.",
+    ),
+    key(
+        "log.retention.check.interval.ms",
+        Section::Storage,
+        whole(1, MAX, Unit::Ms),
+        "300000",
+        "How often segments that may be given up are looked for.",
+    ),
+    // ── running
+    key(
+        "worker.threads",
+        Section::Running,
+        whole(0, 1024, Unit::Count),
+        "0",
+        "Threads for sockets, HTTP and timers. 0: one per processor, at most 8.",
+    ),
+    key(
+        "shutdown.grace.ms",
+        Section::Running,
+        whole(0, 3_600_000, Unit::Ms),
+        "10000",
+        "How long requests that are under way may take to finish after a signal to stop.",
+    ),
+    key(
+        "log.format",
+        Section::Running,
+        Kind::OneOf(&["human", "json"]),
+        "human",
+        "Form of the lines the server writes about itself.",
+    ),
+    key(
+        "log.level",
+        Section::Running,
+        Kind::Text,
+        "info",
+        "Least important line written: error, warn, info, debug or trace. Or by part of the server: `info,interfluve::kafka=debug`.",
+    ),
+    // ── defaults of streams, in Kafka's coarser units
+    key(
+        "log.retention.minutes",
+        Section::StreamDefaults,
+        whole(-1, INT, Unit::Minutes),
+        "",
+        "Like log.retention.ms, in minutes; used if that is not set.",
+    ),
+    key(
+        "log.retention.hours",
+        Section::StreamDefaults,
+        whole(-1, INT, Unit::Hours),
+        "",
+        "Like log.retention.ms, in hours; used if neither that nor log.retention.minutes is set.",
+    ),
+    key(
+        "log.roll.hours",
+        Section::StreamDefaults,
+        whole(1, INT, Unit::Hours),
+        "",
+        "Like log.roll.ms, in hours; used if that is not set.",
+    ),
+];
+
+static ALL: LazyLock<Vec<Key>> = LazyLock::new(|| {
+    let mut all = OWN.to_vec();
+    for stream in STREAM_KEYS {
+        if let Some(name) = stream.server_key {
+            let section = Section::StreamDefaults;
+            all.push(Key { name, section, scope: Scope::Server, live: false, server_key: None, ..*stream });
+        }
+    }
+    all.sort_by_key(|key| (key.section, OWN.iter().position(|own| own.name == key.name), key.name));
+    all
+});
+
+/// Every key of the server, in the order of `--help`.
+pub fn all() -> &'static [Key] {
+    &ALL
+}
+
+/// One key of the server by its name.
+pub fn key_named(name: &str) -> Option<&'static Key> {
+    all().iter().find(|key| key.name == name)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::config::keys::Numbers;
+    use std::collections::BTreeSet;
+
+    #[test]
+    fn names_flags_and_variables_are_distinct() {
+        let count = all().len();
+        let distinct = |of: fn(&Key) -> String| all().iter().map(of).collect::<BTreeSet<_>>().len();
+        assert_eq!((distinct(|k| k.name.into()), distinct(Key::flag), distinct(Key::env)), (count, count, count));
+    }
+
+    /// A key that is also the beginning of another could not be written as a TOML table.
+    #[test]
+    fn no_name_is_the_beginning_of_another() {
+        for key in all() {
+            let inside = format!("{}.", key.name);
+            let clash: Vec<_> = all().iter().filter(|other| other.name.starts_with(&inside)).map(|k| k.name).collect();
+            assert!(clash.is_empty(), "{} and {clash:?}", key.name);
+        }
+    }
+
+    #[test]
+    fn every_default_is_a_value_of_its_key() {
+        for key in all().iter().filter(|key| !key.default.is_empty()) {
+            assert!(key.judge(key.default, Numbers::Units).is_ok(), "{}", key.name);
+        }
+    }
+
+    #[test]
+    fn briefs_fit_a_line() {
+        for key in all().iter().filter(|key| key.section != Section::StreamDefaults) {
+            assert!(key.brief().len() <= 110, "{}: {}", key.name, key.brief());
+        }
+    }
+}
