@@ -1,0 +1,274 @@
+"""What confluent-kafka-python (librdkafka) must be able to do: one step for each behaviour."""
+
+import sys
+import time
+import uuid
+
+from confluent_kafka import Consumer, KafkaError, KafkaException, Producer, TopicPartition
+from confluent_kafka.admin import (
+    AdminClient,
+    AlterConfigOpType,
+    ConfigEntry,
+    ConfigResource,
+    NewPartitions,
+    NewTopic,
+    OffsetSpec,
+)
+from steps import done, equal, step, within
+
+SERVER = sys.argv[1]
+TOPIC = f"python-{uuid.uuid4().hex[:8]}"
+GROUP = f"group-{TOPIC}"
+PARTITIONS = 4
+CODECS = ["none", "gzip", "snappy", "lz4", "zstd"]
+admin = AdminClient({"bootstrap.servers": SERVER})
+sent = []  # every value, in the order sent
+
+
+def producer(**settings):
+    return Producer({"bootstrap.servers": SERVER, "linger.ms": 5, "message.timeout.ms": 20000, **settings})
+
+
+def send(values, topic=TOPIC, **settings):
+    """Sends, waits for every delivery report, and fails with the first error."""
+    client, errors, placed = producer(**settings), [], []
+    for value in values:
+        client.produce(
+            topic,
+            key=f"key-{len(value) % 7}",
+            value=value,
+            headers=[("h", b"1"), ("empty", None)],
+            callback=lambda error, message: errors.append(error) if error else placed.append(message.offset()),
+        )
+    equal(client.flush(30), 0, "messages left in the queue")
+    assert not errors, errors[0]
+    equal(len(placed), len(values), "delivery reports")
+    return placed
+
+
+def consumer(group=GROUP, **settings):
+    return Consumer(
+        {
+            "bootstrap.servers": SERVER,
+            "group.id": group,
+            "auto.offset.reset": "earliest",
+            "enable.auto.commit": False,
+            "session.timeout.ms": 6000,
+            "heartbeat.interval.ms": 500,
+            **settings,
+        }
+    )
+
+
+def read(client, count, seconds=20):
+    """Reads until `count` messages came."""
+    got, limit = [], time.monotonic() + seconds
+    while len(got) < count and time.monotonic() < limit:
+        message = client.poll(0.2)
+        if message is None:
+            continue
+        if message.error():
+            raise KafkaException(message.error())
+        got.append(message)
+    equal(len(got), count, "messages read")
+    return got
+
+
+def create():
+    admin.create_topics([NewTopic(TOPIC, PARTITIONS, 1, config={"retention.ms": "3600000"})])[TOPIC].result(20)
+
+
+def create_again_is_refused():
+    try:
+        admin.create_topics([NewTopic(TOPIC, PARTITIONS, 1)])[TOPIC].result(20)
+    except KafkaException as error:
+        equal(error.args[0].code(), KafkaError.TOPIC_ALREADY_EXISTS, "error")
+    else:
+        raise AssertionError("created twice")
+
+
+def describe():
+    topic = admin.list_topics(TOPIC, timeout=10).topics[TOPIC]
+    equal(topic.error, None, "error")
+    equal(sorted(topic.partitions), list(range(PARTITIONS)), "partitions")
+    cluster = admin.describe_cluster().result(10)
+    equal(len(cluster.nodes), 1, "nodes")
+
+
+def produce(codec):
+    values = [f"{codec}-{number}-{'x' * (number % 50)}".encode() for number in range(500)]
+    # Codecs alternate with idempotence, so both kinds of batches are stored.
+    send(values, **{"compression.type": codec, "enable.idempotence": codec in ("none", "lz4", "zstd")})
+    sent.extend(values)
+
+
+def consume_everything():
+    client = consumer(f"{GROUP}-all")
+    client.subscribe([TOPIC])
+    got = read(client, len(sent))
+    client.close()
+    equal(sorted(message.value() for message in got), sorted(sent), "values")
+    equal(got[0].headers(), [("h", b"1"), ("empty", None)], "headers")
+
+
+def large_message():
+    value = bytes(range(256)) * 3600  # 900 KiB: still under the default limit of 1 MiB
+    send([value])
+    sent.append(value)
+
+
+def too_large_is_refused():
+    try:
+        send([b"x" * 3_000_000], **{"message.max.bytes": 4_000_000})
+    except AssertionError as error:
+        assert "MSG_SIZE_TOO_LARGE" in str(error) or "too large" in str(error).lower(), error
+    else:
+        raise AssertionError("accepted 3 MB")
+
+
+def group_of_two():
+    """Two members share the partitions; when one leaves, the other has all."""
+    one, two = consumer(), consumer()
+    one.subscribe([TOPIC])
+    within(20, lambda: one.poll(0.1) is None and len(one.assignment()) == PARTITIONS or None, "first member has all")
+    two.subscribe([TOPIC])
+
+    def shared():
+        one.poll(0.05)
+        two.poll(0.05)
+        return len(one.assignment()) == 2 and len(two.assignment()) == 2
+
+    # The first member sits on read messages: it commits nothing, so nothing is lost for later steps.
+    within(30, shared, "two members with two partitions each")
+    mine = {partition.partition for partition in one.assignment()}
+    theirs = {partition.partition for partition in two.assignment()}
+    equal(mine | theirs, set(range(PARTITIONS)), "partitions")
+    group = admin.describe_consumer_groups([GROUP])[GROUP].result(10)
+    equal(len(group.members), 2, "members described")
+    two.close()
+    within(30, lambda: (one.poll(0.05), len(one.assignment()) == PARTITIONS)[1], "the member left has all again")
+    one.close()
+
+
+def commit_and_resume():
+    group = f"{GROUP}-resume"
+    first = consumer(group)
+    first.subscribe([TOPIC])
+    half = read(first, len(sent) // 2)
+    first.commit(asynchronous=False)
+    first.close()
+    second = consumer(group)
+    second.subscribe([TOPIC])
+    rest = read(second, len(sent) - len(half))
+    second.commit(asynchronous=False)
+    second.close()
+    equal(sorted(message.value() for message in half + rest), sorted(sent), "values of both halves")
+    committed = consumer(group).committed([TopicPartition(TOPIC, number) for number in range(PARTITIONS)], timeout=10)
+    equal(sum(max(partition.offset, 0) for partition in committed), len(sent), "sum of committed offsets")
+
+
+def seek_by_time():
+    topic = f"{TOPIC}-time"
+    admin.create_topics([NewTopic(topic, 1, 1)])[topic].result(20)
+    client, start = producer(), 1_700_000_000_000
+    for number in range(100):
+        client.produce(topic, value=str(number), partition=0, timestamp=start + number * 1000)
+    equal(client.flush(20), 0, "messages left in the queue")
+    reader = consumer()
+    found = reader.offsets_for_times([TopicPartition(topic, 0, start + 41_500)], timeout=10)[0]
+    equal(found.offset, 42, "offset of the time")
+    reader.assign([TopicPartition(topic, 0, found.offset)])
+    message = read(reader, 1)[0]
+    equal((message.value(), message.timestamp()[1]), (b"42", start + 42_000), "record there")
+    late = reader.offsets_for_times([TopicPartition(topic, 0, start + 10**9)], timeout=10)[0]
+    assert late.offset in (-1, 100), f"a time after the end gives {late.offset}"
+    reader.close()
+
+
+def watermarks():
+    reader = consumer()
+    total = 0
+    for number in range(PARTITIONS):
+        low, high = reader.get_watermark_offsets(TopicPartition(TOPIC, number), timeout=10)
+        equal(low, 0, "low watermark")
+        total += high
+    equal(total, len(sent), "sum of high watermarks")
+    latest = admin.list_offsets({TopicPartition(TOPIC, 0): OffsetSpec.latest()})
+    assert next(iter(latest.values())).result(10).offset >= 0
+    reader.close()
+
+
+def admin_configs():
+    resource = ConfigResource(ConfigResource.Type.TOPIC, TOPIC)
+    before = admin.describe_configs([resource])[resource].result(10)
+    equal(before["retention.ms"].value, "3600000", "retention.ms as created")
+    change = ConfigResource(
+        ConfigResource.Type.TOPIC,
+        TOPIC,
+        incremental_configs=[ConfigEntry("retention.ms", "7200000", incremental_operation=AlterConfigOpType.SET)],
+    )
+    admin.incremental_alter_configs([change])[change].result(10)
+    after = admin.describe_configs([resource])[resource].result(10)
+    equal(after["retention.ms"].value, "7200000", "retention.ms as changed")
+    bad = ConfigResource(
+        ConfigResource.Type.TOPIC,
+        TOPIC,
+        incremental_configs=[ConfigEntry("retention.ms", "soon", incremental_operation=AlterConfigOpType.SET)],
+    )
+    try:
+        admin.incremental_alter_configs([bad])[bad].result(10)
+    except KafkaException as error:
+        equal(error.args[0].code(), KafkaError.INVALID_CONFIG, "error of a bad value")
+    else:
+        raise AssertionError("accepted retention.ms=soon")
+
+
+def admin_partitions():
+    topic = f"{TOPIC}-grow"
+    admin.create_topics([NewTopic(topic, 1, 1)])[topic].result(20)
+    admin.create_partitions([NewPartitions(topic, 3)])[topic].result(20)
+    within(10, lambda: len(admin.list_topics(topic, timeout=10).topics[topic].partitions) == 3, "three partitions")
+
+
+def admin_groups():
+    listed = admin.list_consumer_groups().result(10)
+    assert GROUP in {group.group_id for group in listed.valid}, "the group is not listed"
+    admin.delete_consumer_groups([f"{GROUP}-all"])[f"{GROUP}-all"].result(10)
+
+
+def delete_records():
+    topic = f"{TOPIC}-trim"
+    admin.create_topics([NewTopic(topic, 1, 1)])[topic].result(20)
+    send([str(number).encode() for number in range(10)], topic)
+    client = consumer()
+    target = TopicPartition(topic, 0, 4)
+    equal(admin.delete_records([target])[target].result(10).low_watermark, 4, "low watermark")
+    equal(client.get_watermark_offsets(TopicPartition(topic, 0), timeout=10), (4, 10), "watermarks")
+    client.close()
+
+
+def delete():
+    names = [name for name in admin.list_topics(timeout=10).topics if name.startswith(TOPIC)]
+    for future in admin.delete_topics(names).values():
+        future.result(20)
+    within(10, lambda: not {name for name in admin.list_topics(timeout=10).topics if name.startswith(TOPIC)}, "all gone")
+
+
+step("create", create)
+step("create-again-refused", create_again_is_refused)
+step("describe", describe)
+for name in CODECS:
+    step(f"produce-{name}", lambda: produce(name))
+step("produce-large", large_message)
+step("produce-too-large-refused", too_large_is_refused)
+step("consume", consume_everything)
+step("group-rebalance", group_of_two)
+step("commit-resume", commit_and_resume)
+step("seek-by-time", seek_by_time)
+step("watermarks", watermarks)
+step("admin-configs", admin_configs)
+step("admin-topics", admin_partitions)
+step("admin-groups", admin_groups)
+step("delete-records", delete_records)
+step("delete", delete)
+done()
