@@ -5,4 +5,5 @@ pub mod config;
 pub mod engine;
 pub mod ids;
 pub mod ledger;
+pub mod metrics;
 pub mod record;
