@@ -8,3 +8,4 @@ pub mod kafka;
 pub mod ledger;
 pub mod metrics;
 pub mod record;
+pub mod store;

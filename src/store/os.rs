@@ -1,0 +1,167 @@
+//! The real disk: a directory of the operating system's file system. Never asks the time, never retries a failed sync.
+
+use std::fs;
+use std::io::{self, IoSlice};
+use std::os::unix::fs::FileExt;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use rustix::fs::{Advice, FallocateFlags, FlockOperation, fadvise, fallocate, flock, statvfs};
+use rustix::io::{Errno, pwritev};
+
+use super::{Disk, File, Open, check_name};
+
+/// The most slices one `pwritev` takes (IOV_MAX of every system we run on).
+const SLICES_MAX: usize = 1024;
+
+/// A directory and everything in it.
+pub struct OsDisk {
+    root: PathBuf,
+}
+
+impl OsDisk {
+    /// The directory must exist.
+    pub fn new(root: impl Into<PathBuf>) -> OsDisk {
+        OsDisk { root: root.into() }
+    }
+
+    fn path(&self, name: &str) -> io::Result<PathBuf> {
+        check_name(name)?;
+        Ok(self.root.join(name))
+    }
+
+    fn dir(&self, name: &str) -> io::Result<PathBuf> {
+        if name.is_empty() { Ok(self.root.clone()) } else { self.path(name) }
+    }
+}
+
+impl Disk for OsDisk {
+    fn open(&self, name: &str, how: Open) -> io::Result<Arc<dyn File>> {
+        let mut options = fs::OpenOptions::new();
+        options.read(true);
+        match how {
+            Open::Read => &mut options,
+            Open::Write => options.write(true),
+            Open::CreateNew => options.write(true).create_new(true),
+            Open::CreateOrOpen => options.write(true).create(true),
+        };
+        Ok(Arc::new(OsFile(options.open(self.path(name)?)?)))
+    }
+
+    fn create_dir_all(&self, name: &str) -> io::Result<()> {
+        fs::create_dir_all(self.dir(name)?)
+    }
+
+    fn list(&self, dir: &str) -> io::Result<Vec<String>> {
+        let entries = match fs::read_dir(self.dir(dir)?) {
+            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Vec::new()),
+            entries => entries?,
+        };
+        let mut names = Vec::new();
+        for entry in entries {
+            // A name that is not UTF-8 is none of ours.
+            if let Ok(name) = entry?.file_name().into_string() {
+                names.push(name);
+            }
+        }
+        names.sort_unstable();
+        Ok(names)
+    }
+
+    fn rename(&self, from: &str, to: &str) -> io::Result<()> {
+        fs::rename(self.path(from)?, self.path(to)?)
+    }
+
+    fn remove(&self, name: &str) -> io::Result<()> {
+        let path = self.path(name)?;
+        if fs::symlink_metadata(&path)?.is_dir() { fs::remove_dir(path) } else { fs::remove_file(path) }
+    }
+
+    fn sync_dir(&self, dir: &str) -> io::Result<()> {
+        fs::File::open(self.dir(dir)?)?.sync_all()
+    }
+
+    fn free_bytes(&self) -> io::Result<u64> {
+        let stat = statvfs(&self.root)?;
+        Ok(stat.f_bavail.saturating_mul(stat.f_frsize))
+    }
+}
+
+struct OsFile(fs::File);
+
+impl File for OsFile {
+    fn read_at(&self, buf: &mut [u8], at: u64) -> io::Result<usize> {
+        loop {
+            match self.0.read_at(buf, at) {
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+                done => return done,
+            }
+        }
+    }
+
+    fn write_at(&self, slices: &[&[u8]], mut at: u64) -> io::Result<()> {
+        let mut slices: Vec<IoSlice<'_>> = slices.iter().map(|slice| IoSlice::new(slice)).collect();
+        let mut left = &mut slices[..];
+        IoSlice::advance_slices(&mut left, 0); // drops leading empty slices
+        while !left.is_empty() {
+            match pwritev(&self.0, &left[..left.len().min(SLICES_MAX)], at) {
+                Ok(0) => return Err(io::ErrorKind::WriteZero.into()),
+                Ok(n) => {
+                    at += n as u64;
+                    IoSlice::advance_slices(&mut left, n);
+                }
+                Err(Errno::INTR) => {}
+                Err(error) => return Err(error.into()),
+            }
+        }
+        Ok(())
+    }
+
+    fn sync(&self) -> io::Result<()> {
+        self.0.sync_data()
+    }
+
+    fn len(&self) -> io::Result<u64> {
+        Ok(self.0.metadata()?.len())
+    }
+
+    fn set_len(&self, bytes: u64) -> io::Result<()> {
+        self.0.set_len(bytes)
+    }
+
+    fn allocate(&self, bytes: u64) -> io::Result<()> {
+        loop {
+            match fallocate(&self.0, FallocateFlags::empty(), 0, bytes) {
+                Ok(()) => return Ok(()),
+                Err(Errno::INTR) => {}
+                Err(Errno::OPNOTSUPP) => break,
+                Err(error) => return Err(error.into()),
+            }
+        }
+        // A file system without fallocate: zeros behind the end take the space.
+        const ZEROS: [u8; 64 << 10] = [0; 64 << 10];
+        let mut at = self.len()?;
+        while at < bytes {
+            let n = (bytes - at).min(ZEROS.len() as u64) as usize;
+            self.write_at(&[&ZEROS[..n]], at)?;
+            at += n as u64;
+        }
+        Ok(())
+    }
+
+    fn reread(&self) -> io::Result<()> {
+        Ok(fadvise(&self.0, 0, None, Advice::DontNeed)?)
+    }
+}
+
+/// A data directory that is ours as long as this lives; the system gives it back when the process ends, however it ends.
+#[derive(Debug)]
+pub struct Lock(#[expect(dead_code, reason = "held, not used")] fs::File);
+
+/// Takes the data directory at `dir` (made if missing) for this process. `WouldBlock`: another process has it.
+pub fn lock(dir: &Path) -> io::Result<Lock> {
+    fs::create_dir_all(dir)?;
+    let file = fs::OpenOptions::new().write(true).create(true).truncate(false).open(dir.join("lock"))?;
+    flock(&file, FlockOperation::NonBlockingLockExclusive)?;
+    Ok(Lock(file))
+}
