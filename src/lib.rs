@@ -1,5 +1,6 @@
 //! interfluve: one log engine with two complete faces.
 
+pub mod aws;
 pub mod clock;
 pub mod config;
 pub mod engine;
