@@ -1,0 +1,1 @@
+//! Whole frames, their headers, and where record bytes lie.
