@@ -29,9 +29,9 @@ const ATTRIBUTES_AT: usize = 21;
 const MAX_TIMESTAMP_AT: usize = 35;
 
 const CODEC_BITS: i16 = 0b111;
-const LOG_APPEND_TIME_BIT: i16 = 1 << 3;
-const TRANSACTIONAL_BIT: i16 = 1 << 4;
-const CONTROL_BIT: i16 = 1 << 5;
+pub(crate) const LOG_APPEND_TIME_BIT: i16 = 1 << 3;
+pub(crate) const TRANSACTIONAL_BIT: i16 = 1 << 4;
+pub(crate) const CONTROL_BIT: i16 = 1 << 5;
 const DELETE_HORIZON_BIT: i16 = 1 << 6;
 
 /// The fields of a batch header, copied out.
@@ -208,10 +208,18 @@ pub fn stamp_log_append_time(batch: &mut [u8], now: Timestamp) {
     seal(batch);
 }
 
-/// Makes the CRC of a batch whose covered bytes changed. `batch` is exactly one batch.
-pub(crate) fn seal(batch: &mut [u8]) {
+/// Makes the CRC of a batch whose covered bytes changed, and says it. `batch` is exactly one batch.
+pub(crate) fn seal(batch: &mut [u8]) -> u32 {
     let crc = crc32c::crc32c(&batch[ATTRIBUTES_AT..]);
     batch[CRC_AT..ATTRIBUTES_AT].copy_from_slice(&crc.to_be_bytes());
+    crc
+}
+
+impl Batch {
+    /// The bytes after the header, as they stand: perhaps compressed.
+    pub fn records(&self) -> Bytes {
+        self.bytes.slice(HEADER_BYTES..)
+    }
 }
 
 impl Header {
@@ -231,6 +239,30 @@ impl Header {
         let (id, epoch, sequence) = (self.producer_id, self.producer_epoch, self.base_sequence);
         let sound = if self.has_producer() { epoch >= 0 && sequence >= 0 } else { !self.is_transactional() };
         if sound { Ok(()) } else { Err(BatchError::Producer { id, epoch, sequence }) }
+    }
+
+    /// Writes all fields to the front of `batch`; the magic is 2.
+    pub(crate) fn write(&self, batch: &mut [u8]) {
+        let length = self.bytes as i32 - PREFIX_BYTES as i32;
+        let mut rest = &mut batch[..HEADER_BYTES];
+        let mut put = |field: &[u8]| {
+            let (now, later) = std::mem::take(&mut rest).split_at_mut(field.len());
+            now.copy_from_slice(field);
+            rest = later;
+        };
+        put(&self.base_offset.to_be_bytes());
+        put(&length.to_be_bytes());
+        put(&self.leader_epoch.to_be_bytes());
+        put(&[2]);
+        put(&self.crc.to_be_bytes());
+        put(&self.attributes.to_be_bytes());
+        put(&self.last_offset_delta.to_be_bytes());
+        put(&self.base_timestamp.to_be_bytes());
+        put(&self.max_timestamp.to_be_bytes());
+        put(&self.producer_id.to_be_bytes());
+        put(&self.producer_epoch.to_be_bytes());
+        put(&self.base_sequence.to_be_bytes());
+        put(&self.record_count.to_be_bytes());
     }
 
     /// How the records are compressed. Never an error of a header that [`parse`] gave.

@@ -1,0 +1,1 @@
+//! Properties of the whole library, and other people's batches.
