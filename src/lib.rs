@@ -6,6 +6,7 @@ pub mod config;
 pub mod engine;
 pub mod ids;
 pub mod kafka;
+pub mod kinesis;
 pub mod ledger;
 pub mod metrics;
 pub mod record;
