@@ -8,6 +8,7 @@ pub mod ids;
 pub mod kafka;
 pub mod kinesis;
 pub mod ledger;
+pub mod log;
 pub mod metrics;
 pub mod record;
 pub mod store;

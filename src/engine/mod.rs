@@ -14,6 +14,7 @@ use tokio::sync::{OwnedSemaphorePermit, oneshot};
 
 use crate::clock::Clock;
 use crate::ids::{LogId, Offset, ShardNo, StreamId, Timestamp};
+pub use crate::log::producers::SequenceError;
 use crate::record::batch::Batch;
 pub use catalog::{Catalog, Change, Changed};
 
@@ -189,19 +190,6 @@ pub enum Error {
     Overloaded,
     ShuttingDown,
     LaneFailed,
-}
-
-/// Why an idempotent producer's batch does not continue what its log remembers of it.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum SequenceError {
-    /// The sequence is not the next one.
-    OutOfOrder,
-    /// A newer incarnation of the producer has written.
-    Fenced,
-    /// A duplicate of a batch older than the five remembered.
-    DuplicateForgotten,
-    /// The log knows nothing of this producer and the sequence is not 0 where it must be.
-    UnknownProducer,
 }
 
 impl fmt::Display for Error {

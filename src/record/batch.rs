@@ -64,7 +64,7 @@ pub struct Batch {
 pub enum BatchError {
     /// Fewer bytes than a header has.
     TooShort { bytes: usize },
-    /// A message set of magic 0 or 1: the formats before Kafka 0.11, which are not kept.
+    /// Magic 0 or 1: the formats before Kafka 0.11, which are not kept.
     OldMagic { magic: i8 },
     /// No format anyone has defined.
     UnknownMagic { magic: i8 },
@@ -100,7 +100,7 @@ pub fn parse(bytes: &[u8]) -> Result<Header, BatchError> {
 
 /// Like [`parse`], where only the first 61 bytes have been read yet.
 pub fn parse_header(bytes: &[u8]) -> Result<Header, BatchError> {
-    // The magic byte stands at one place in all formats, and an old message may be shorter than a new header.
+    // The magic byte stands at one place in all formats, and an old record may be shorter than a new header.
     match bytes.get(MAGIC_AT).map(|&magic| magic as i8) {
         None | Some(2) => {}
         Some(magic @ (0 | 1)) => return Err(BatchError::OldMagic { magic }),
@@ -325,8 +325,8 @@ impl fmt::Display for BatchError {
             BatchError::TooShort { bytes } => {
                 write!(f, "{bytes} bytes are too few for a batch header of {HEADER_BYTES}")
             }
-            BatchError::OldMagic { magic } => write!(f, "message format {magic} is not kept, only format 2"),
-            BatchError::UnknownMagic { magic } => write!(f, "message format {magic} is unknown"),
+            BatchError::OldMagic { magic } => write!(f, "record format {magic} is not kept, only format 2"),
+            BatchError::UnknownMagic { magic } => write!(f, "record format {magic} is unknown"),
             BatchError::Length { length } => write!(f, "a batch cannot be {length} bytes long"),
             BatchError::Truncated { claimed, present } => {
                 write!(f, "the batch has {claimed} bytes, only {present} came")

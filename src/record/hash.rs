@@ -6,8 +6,7 @@ const MURMUR_SEED: u32 = 0x9747_b28c;
 const MURMUR_MULTIPLIER: u32 = 0x5bd1_e995;
 const MURMUR_SHIFT: u32 = 24;
 
-/// Which of `logs` the default partitioner of Kafka's clients gives a key: murmur2, its sign bit cleared, modulo the
-/// number of logs.
+/// Which of `logs` Kafka's clients choose for a key by default: murmur2, its sign bit cleared, modulo the number of logs.
 pub fn murmur2_place(key: &[u8], logs: u32) -> u32 {
     assert!(logs > 0, "a stream has a log");
     (murmur2(key) & i32::MAX as u32) % logs
@@ -32,7 +31,7 @@ pub fn murmur2(key: &[u8]) -> u32 {
     hash ^ hash >> 15
 }
 
-/// Where in 0..2^128 a partition key lies: its MD5, read as one big-endian number.
+/// Where in 0..2^128 a key lies: its MD5, read as one big-endian number.
 pub fn md5_key(key: &[u8]) -> u128 {
     u128::from_be_bytes(Md5::digest(key).into())
 }

@@ -1,0 +1,3 @@
+//! What a log is: decisions about one line of offsets. Pure: no IO, no clock, no chance.
+
+pub mod producers;
