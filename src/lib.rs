@@ -1,6 +1,7 @@
 //! interfluve: one log engine with two complete faces.
 
 pub mod aws;
+pub mod cli;
 pub mod clock;
 pub mod config;
 pub mod engine;
@@ -11,4 +12,6 @@ pub mod ledger;
 pub mod log;
 pub mod metrics;
 pub mod record;
+pub mod server;
 pub mod store;
+pub mod trace;

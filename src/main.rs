@@ -1,2 +1,30 @@
-//! The command line.
-fn main() {}
+//! The program: reads the command line, does what it asks, and turns the outcome into an exit code.
+
+use std::process::ExitCode;
+
+use interfluve::cli::{self, Asked, Misuse};
+
+fn main() -> ExitCode {
+    // A variable that is not UTF-8 cannot be one of ours.
+    let environment =
+        std::env::vars_os().filter_map(|(name, value)| Some((name.into_string().ok()?, value.into_string().ok()?)));
+    match cli::read(std::env::args_os(), environment) {
+        Ok(Asked::Serve { settings, ready_json }) => interfluve::server::run(*settings, ready_json),
+        Ok(Asked::Print(text)) => print(&text),
+        Err(Misuse(text)) => refuse(&text),
+    }
+}
+
+/// Writes to stdout; a reader that has gone away (`| head`) is no failure.
+fn print(text: &str) -> ExitCode {
+    let _ = std::io::Write::write_all(&mut std::io::stdout(), text.as_bytes());
+    ExitCode::SUCCESS
+}
+
+fn refuse(text: &str) -> ExitCode {
+    for line in text.lines().filter(|line| !line.is_empty()) {
+        eprintln!("interfluve: {line}");
+    }
+    eprintln!("interfluve --help lists all options.");
+    ExitCode::from(cli::USAGE)
+}

@@ -4,6 +4,7 @@
 //! texts and says where each came from; a façade hands over what a client sent.
 
 pub mod keys;
+pub mod server;
 pub mod server_keys;
 pub mod stream;
 pub mod stream_keys;

@@ -1,0 +1,389 @@
+//! The settings of the server, typed, and the layers they come from: flags over environment over file over defaults.
+//!
+//! Pure: `cli` reads the sources and hands their texts over. All that is wrong is reported at once, each with the
+//! key, the value, where it came from and the nearest right name.
+
+use std::collections::BTreeMap;
+use std::fmt;
+use std::path::PathBuf;
+
+use super::keys::{BadSetting, Key, Numbers, Value};
+use super::server_keys;
+use super::stream::StreamDefaults;
+use super::stream_keys::STREAM_KEYS;
+
+/// Where a text came from.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Origin {
+    Flag,
+    Environment,
+    File(PathBuf),
+    Default,
+}
+
+/// One text of one source.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Text {
+    /// The key as it was written there: a flag, a variable, a dotted name.
+    pub written: String,
+    /// The dotted name it stands for; not yet known to exist.
+    pub name: String,
+    pub value: String,
+    pub origin: Origin,
+}
+
+/// A text that was refused.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Refusal {
+    pub written: String,
+    pub origin: Origin,
+    pub bad: BadSetting,
+}
+
+impl fmt::Display for Refusal {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Refusal { written, origin, bad } = self;
+        match origin {
+            Origin::Flag => write!(f, "the flag {written}: {:?}", bad.value)?,
+            Origin::Environment => write!(f, "the environment variable {written}={:?}", bad.value)?,
+            Origin::File(path) => write!(f, "{}: {written} = {:?}", path.display(), bad.value)?,
+            Origin::Default => write!(f, "{written} = {:?}", bad.value)?,
+        }
+        write!(f, ": {}", bad.why)?;
+        let Some(nearest) = bad.nearest else { return Ok(()) };
+        let meant = match (origin, bad.known, server_keys::named(nearest)) {
+            (Origin::Flag, false, Some(key)) => format!("--{}", key.flag()),
+            (Origin::Environment, false, Some(key)) => key.env(),
+            _ => nearest.to_string(),
+        };
+        write!(f, "; did you mean {meant}?")
+    }
+}
+
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum DataDir {
+    /// Nothing is kept.
+    Memory,
+    Directory(PathBuf),
+}
+
+/// One address for Kafka clients.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Listener {
+    /// Empty for the only, unnamed one.
+    pub name: String,
+    /// `host:port`, as configured; port 0 is not yet chosen.
+    pub bind: String,
+    /// What clients are told to connect to. `None`: the address their connection came in on.
+    pub advertised: Option<(String, u16)>,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum LogFormat {
+    Human,
+    Json,
+}
+
+/// Everything the server is told, typed. Fields bear the names of their keys.
+#[derive(Clone, Debug)]
+pub struct ServerSettings {
+    pub data_dir: DataDir,
+    pub kafka_listeners: Vec<Listener>,
+    pub aws_listen: Option<String>,
+    pub metrics_listen: Option<String>,
+    pub node_id: i32,
+    pub auto_create: bool,
+    /// `num.partitions`: logs of a new stream whose creator does not say.
+    pub num_logs: u32,
+    pub kinesis_creating_ms: i64,
+    pub group_initial_rebalance_delay_ms: i64,
+    pub group_min_session_timeout_ms: i64,
+    pub group_max_session_timeout_ms: i64,
+    pub group_max_size: usize,
+    pub offsets_retention_ms: i64,
+    pub offsets_retention_check_interval_ms: i64,
+    pub offset_metadata_max_bytes: usize,
+    pub producer_id_expiration_ms: i64,
+    pub socket_request_max_bytes: u32,
+    pub aws_request_max_bytes: usize,
+    pub max_connections: usize,
+    pub max_connections_per_ip: usize,
+    pub connections_max_idle_ms: i64,
+    pub fetch_max_bytes: i32,
+    pub fetch_session_slots: usize,
+    pub ingress_limit_bytes: u64,
+    pub tail_limit_bytes: u64,
+    pub fetch_limit_bytes: u64,
+    pub journal_file_bytes: u64,
+    pub unsettled_limit_bytes: u64,
+    pub retention_check_interval_ms: i64,
+    /// 0: chosen by the number of processors.
+    pub worker_threads: usize,
+    pub shutdown_grace_ms: i64,
+    pub log_format: LogFormat,
+    pub log_level: String,
+    pub stream_defaults: StreamDefaults,
+    /// What every key was given, by name; keys that are not here have their default.
+    pub given: BTreeMap<&'static str, (String, Origin)>,
+}
+
+impl ServerSettings {
+    /// Types the texts of all layers; a later text of the same key loses to an earlier one.
+    pub fn parse(texts: impl IntoIterator<Item = Text>) -> Result<ServerSettings, Vec<Refusal>> {
+        let mut given: BTreeMap<&'static str, Text> = BTreeMap::new();
+        let mut refusals = Vec::new();
+        for text in texts {
+            let refuse = |bad| Refusal { written: text.written.clone(), origin: text.origin.clone(), bad };
+            let Some(key) = server_keys::named(&text.name) else {
+                let names = server_keys::all().iter().map(|key| key.name);
+                refusals.push(refuse(BadSetting::unknown(&text.name, &text.value, names)));
+                continue;
+            };
+            match key.judge(&text.value, Numbers::Units) {
+                Ok(_) => drop(given.entry(key.name).or_insert(text)),
+                Err(bad) => refusals.push(refuse(bad)),
+            }
+        }
+        if !refusals.is_empty() {
+            return Err(refusals);
+        }
+        typed(&given).map_err(|refusal| vec![refusal])
+    }
+
+    /// The value of every key and where it came from, in the order of `--help`.
+    pub fn values(&self) -> impl Iterator<Item = (&'static Key, &str, &Origin)> {
+        server_keys::all().iter().map(|key| match self.given.get(key.name) {
+            Some((value, origin)) => (key, value.as_str(), origin),
+            None => (key, key.default, &Origin::Default),
+        })
+    }
+}
+
+fn typed(given: &BTreeMap<&'static str, Text>) -> Result<ServerSettings, Refusal> {
+    let from = Texts(given);
+    Ok(ServerSettings {
+        data_dir: match from.text("data.dir").as_str() {
+            "memory:" => DataDir::Memory,
+            path => DataDir::Directory(path.into()),
+        },
+        kafka_listeners: from.listeners()?,
+        aws_listen: from.address("aws.listen"),
+        metrics_listen: from.address("metrics.listen"),
+        node_id: from.whole("node.id") as i32,
+        auto_create: from.bool("auto.create.topics.enable"),
+        num_logs: from.whole("num.partitions") as u32,
+        kinesis_creating_ms: from.whole("kinesis.creating.ms"),
+        group_initial_rebalance_delay_ms: from.whole("group.initial.rebalance.delay.ms"),
+        group_min_session_timeout_ms: from.whole("group.min.session.timeout.ms"),
+        group_max_session_timeout_ms: from.whole("group.max.session.timeout.ms"),
+        group_max_size: from.whole("group.max.size") as usize,
+        offsets_retention_ms: from.whole("offsets.retention.minutes") * 60_000,
+        offsets_retention_check_interval_ms: from.whole("offsets.retention.check.interval.ms"),
+        offset_metadata_max_bytes: from.whole("offset.metadata.max.bytes") as usize,
+        producer_id_expiration_ms: from.whole("producer.id.expiration.ms"),
+        socket_request_max_bytes: from.whole("socket.request.max.bytes") as u32,
+        aws_request_max_bytes: from.whole("aws.request.max.bytes") as usize,
+        max_connections: from.whole("max.connections") as usize,
+        max_connections_per_ip: from.whole("max.connections.per.ip") as usize,
+        fetch_max_bytes: from.whole("fetch.max.bytes") as i32,
+        fetch_session_slots: from.whole("max.incremental.fetch.session.cache.slots") as usize,
+        connections_max_idle_ms: from.whole("connections.max.idle.ms"),
+        ingress_limit_bytes: from.whole("ingress.limit.bytes") as u64,
+        tail_limit_bytes: from.whole("tail.limit.bytes") as u64,
+        fetch_limit_bytes: from.whole("fetch.limit.bytes") as u64,
+        journal_file_bytes: from.whole("journal.file.bytes") as u64,
+        unsettled_limit_bytes: from.whole("unsettled.limit.bytes") as u64,
+        retention_check_interval_ms: from.whole("log.retention.check.interval.ms"),
+        worker_threads: from.whole("worker.threads") as usize,
+        shutdown_grace_ms: from.whole("shutdown.grace.ms"),
+        log_format: match from.text("log.format").as_str() {
+            "json" => LogFormat::Json,
+            _ => LogFormat::Human,
+        },
+        log_level: from.text("log.level"),
+        stream_defaults: from.stream_defaults(),
+        given: given.iter().map(|(name, text)| (*name, (text.value.clone(), text.origin.clone()))).collect(),
+    })
+}
+
+/// The text of each key, judged before; or its default.
+struct Texts<'a>(&'a BTreeMap<&'static str, Text>);
+
+impl Texts<'_> {
+    fn value(&self, name: &'static str) -> Value {
+        let Some(key) = server_keys::named(name) else { unreachable!("{name} is not declared (tested)") };
+        let text = self.0.get(name).map_or(key.default, |text| &text.value);
+        match key.judge(text, Numbers::Units) {
+            Ok(value) => value,
+            Err(bad) => unreachable!("judged before: {bad}"),
+        }
+    }
+
+    fn whole(&self, name: &'static str) -> i64 {
+        match self.value(name) {
+            Value::Whole(number) => number,
+            other => unreachable!("{name} is declared as a whole number (tested), not {other:?}"),
+        }
+    }
+
+    fn bool(&self, name: &'static str) -> bool {
+        self.value(name) == Value::Bool(true)
+    }
+
+    fn text(&self, name: &'static str) -> String {
+        match self.value(name) {
+            Value::Text(text) => text,
+            other => unreachable!("{name} is declared as a text (tested), not {other:?}"),
+        }
+    }
+
+    fn list(&self, name: &'static str) -> Vec<String> {
+        match self.value(name) {
+            Value::List(list) => list,
+            other => unreachable!("{name} is declared as a list (tested), not {other:?}"),
+        }
+    }
+
+    fn address(&self, name: &'static str) -> Option<String> {
+        Some(self.text(name)).filter(|address| !address.is_empty())
+    }
+
+    fn refuse(&self, name: &'static str, value: &str, why: String) -> Refusal {
+        let (written, origin) = match self.0.get(name) {
+            Some(text) => (text.written.clone(), text.origin.clone()),
+            None => (name.into(), Origin::Default),
+        };
+        Refusal { written, origin, bad: BadSetting::value(name, value, why) }
+    }
+
+    /// Listeners, each with what it advertises.
+    fn listeners(&self) -> Result<Vec<Listener>, Refusal> {
+        let named = |item: &str| match item.split_once("://") {
+            Some((name, address)) => (name.to_string(), address.to_string()),
+            None => (String::new(), item.to_string()),
+        };
+        let mut listeners: Vec<Listener> = Vec::new();
+        for item in self.list("kafka.listeners") {
+            let (name, bind) = named(&item);
+            if listeners.iter().any(|other| other.name == name) {
+                let why = match name.is_empty() {
+                    true => "several listeners need names, as in internal://host:port".into(),
+                    false => format!("two listeners are named {name}"),
+                };
+                return Err(self.refuse("kafka.listeners", &item, why));
+            }
+            listeners.push(Listener { name, bind, advertised: None });
+        }
+        for item in self.list("kafka.advertised") {
+            let (name, address) = named(&item);
+            let only = listeners.len() == 1 && name.is_empty();
+            let Some(listener) = listeners.iter_mut().find(|listener| only || listener.name == name) else {
+                let names: Vec<_> = listeners.iter().map(|listener| listener.name.as_str()).collect();
+                let why = format!("no listener has this name; kafka.listeners has: {}", names.join(", "));
+                return Err(self.refuse("kafka.advertised", &item, why));
+            };
+            let port = address.rsplit_once(':').and_then(|(host, port)| Some((host.to_string(), port.parse().ok()?)));
+            match port {
+                Some((host, port)) if listener.advertised.is_none() => listener.advertised = Some((host, port)),
+                _ => return Err(self.refuse("kafka.advertised", &item, "the listener is advertised twice".into())),
+            }
+        }
+        Ok(listeners)
+    }
+
+    /// What streams that set nothing get: each stream key's server key, and the coarser units of three of them.
+    fn stream_defaults(&self) -> StreamDefaults {
+        let mut defaults = StreamDefaults::default();
+        let coarser = |name: &'static str, factor: i64| {
+            let _ = self.0.get(name)?;
+            let number = self.whole(name);
+            Some(if number < 0 { number } else { number.saturating_mul(factor) })
+        };
+        for key in STREAM_KEYS {
+            let Some(server_key) = key.server_key else { continue };
+            let set = match self.0.contains_key(server_key) {
+                true => Some(match self.value(server_key) {
+                    Value::Bool(value) => value.to_string(),
+                    Value::Whole(value) => value.to_string(),
+                    Value::Ratio(value) => value.to_string(),
+                    Value::Text(value) => value,
+                    Value::List(value) => value.join(","),
+                }),
+                false => match key.name {
+                    "retention.ms" => coarser("log.retention.minutes", 60_000)
+                        .or_else(|| coarser("log.retention.hours", 3_600_000))
+                        .map(|ms| ms.to_string()),
+                    "segment.ms" => coarser("log.roll.hours", 3_600_000).map(|ms| ms.to_string()),
+                    _ => None,
+                },
+            };
+            if let Some(Err(bad)) = set.map(|text| defaults.set(key, &text)) {
+                unreachable!("both keys have one range (tested): {bad}");
+            }
+        }
+        defaults
+    }
+}
+
+/// The environment variables we know: the text of each, by its key's dotted name. What begins like ours and is none of
+/// ours is passed on under its own name, to be refused.
+pub fn from_environment(variables: impl Iterator<Item = (String, String)>) -> Vec<Text> {
+    let ours = variables.filter(|(name, _)| name.starts_with("INTERFLUVE_") && !NOT_KEYS.contains(&name.as_str()));
+    let mut texts: Vec<Text> = ours
+        .map(|(written, value)| {
+            let name = match server_keys::all().iter().find(|key| key.env() == written) {
+                Some(key) => key.name.to_string(),
+                None => written.trim_start_matches("INTERFLUVE_").to_ascii_lowercase().replace('_', "."),
+            };
+            Text { written, name, value, origin: Origin::Environment }
+        })
+        .collect();
+    texts.sort_by(|a, b| a.written.cmp(&b.written));
+    texts
+}
+
+/// Variables that are about the command line and not keys of the server.
+const NOT_KEYS: &[&str] = &["INTERFLUVE_CONFIG"];
+
+/// The texts of a TOML file. Tables are the parts of dotted names: `[kafka]` `listeners = …` is `kafka.listeners`.
+pub fn from_toml(path: &std::path::Path, text: &str) -> Result<Vec<Text>, String> {
+    let table: toml::Table = text.parse().map_err(|error| format!("{}: {error}", path.display()))?;
+    let mut texts = Vec::new();
+    flatten(path, "", &table, &mut texts)?;
+    Ok(texts)
+}
+
+fn flatten(path: &std::path::Path, inside: &str, table: &toml::Table, texts: &mut Vec<Text>) -> Result<(), String> {
+    for (name, value) in table {
+        let name = if inside.is_empty() { name.clone() } else { format!("{inside}.{name}") };
+        let value = match value {
+            toml::Value::Table(table) => {
+                flatten(path, &name, table, texts)?;
+                continue;
+            }
+            toml::Value::Array(items) => {
+                let items: Option<Vec<_>> = items.iter().map(scalar).collect();
+                items.map(|items| items.join(","))
+            }
+            other => scalar(other),
+        };
+        let Some(value) = value else {
+            return Err(format!("{}: {name} has a value of a kind that no key has", path.display()));
+        };
+        texts.push(Text { written: name.clone(), name, value, origin: Origin::File(path.into()) });
+    }
+    Ok(())
+}
+
+fn scalar(value: &toml::Value) -> Option<String> {
+    match value {
+        toml::Value::String(text) => Some(text.clone()),
+        toml::Value::Integer(number) => Some(number.to_string()),
+        toml::Value::Float(number) => Some(number.to_string()),
+        toml::Value::Boolean(truth) => Some(truth.to_string()),
+        toml::Value::Datetime(_) | toml::Value::Array(_) | toml::Value::Table(_) => None,
+    }
+}
+
+#[cfg(test)]
+mod tests;

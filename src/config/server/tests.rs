@@ -1,0 +1,128 @@
+//! What the layers of configuration become, in tables of cases.
+
+use super::*;
+
+fn flag(name: &str, value: &str) -> Text {
+    Text {
+        written: format!("--{}", name.replace('.', "-")),
+        name: name.into(),
+        value: value.into(),
+        origin: Origin::Flag,
+    }
+}
+
+fn parse(flags: &[(&str, &str)]) -> Result<ServerSettings, Vec<Refusal>> {
+    ServerSettings::parse(flags.iter().map(|(name, value)| flag(name, value)))
+}
+
+fn refused(flags: &[(&str, &str)], want: &str) {
+    let refusals = parse(flags).expect_err("should be refused");
+    let texts: Vec<_> = refusals.iter().map(Refusal::to_string).collect();
+    assert!(texts.iter().any(|text| text.contains(want)), "{want:?} in {texts:?}");
+}
+
+#[test]
+fn defaults_are_usable_as_they_are() {
+    let s = parse(&[]).expect("defaults");
+    assert_eq!(s.data_dir, DataDir::Directory("./interfluve-data".into()));
+    let only = Listener { name: String::new(), bind: "127.0.0.1:9092".into(), advertised: None };
+    assert_eq!((s.kafka_listeners, s.aws_listen.as_deref()), (vec![only], Some("127.0.0.1:4566")));
+    assert_eq!((s.metrics_listen, s.stream_defaults), (None, StreamDefaults::default()));
+}
+
+#[test]
+fn the_first_layer_that_says_something_wins() {
+    let path = std::path::Path::new("i.toml");
+    let mut texts = vec![flag("num.partitions", "1")];
+    texts.extend(from_environment(
+        [("INTERFLUVE_NUM_PARTITIONS", "2"), ("INTERFLUVE_NODE_ID", "20")]
+            .into_iter()
+            .map(|(name, value)| (name.to_string(), value.to_string())),
+    ));
+    texts.extend(from_toml(path, "num.partitions = 3\nnode.id = 30\nworker.threads = 3").expect("TOML"));
+    let s = ServerSettings::parse(texts).expect("good settings");
+    assert_eq!((s.num_logs, s.node_id, s.worker_threads), (1, 20, 3));
+    assert_eq!(s.given["worker.threads"], ("3".to_string(), Origin::File(path.into())));
+}
+
+#[test]
+fn a_text_that_loses_is_judged_all_the_same() {
+    let texts = [flag("num.partitions", "1"), Text { origin: Origin::Environment, ..flag("num.partitions", "x") }];
+    assert!(ServerSettings::parse(texts).is_err());
+}
+
+#[test]
+fn tables_and_arrays_of_a_file_are_dotted_names_and_lists() {
+    let text =
+        "[kafka]\nlisteners = ['a://127.0.0.1:1', 'b://127.0.0.1:2']\n[log]\nformat = 'json'\nretention.hours = 2";
+    let s = ServerSettings::parse(from_toml(std::path::Path::new("i.toml"), text).expect("TOML")).expect("good");
+    assert_eq!((s.kafka_listeners.len(), s.log_format), (2, LogFormat::Json));
+    assert_eq!(s.stream_defaults.get("retention.ms"), Some("7200000"));
+}
+
+#[test]
+fn each_layer_names_its_place_and_the_nearest_right_name() {
+    refused(
+        &[("kafka.listener", "x:1")],
+        "--kafka-listener: \"x:1\": there is no such key; did you mean --kafka-listeners?",
+    );
+    let variables = [("INTERFLUVE_NUM_PARTITION".to_string(), "1".to_string())];
+    let texts = from_environment(variables.into_iter());
+    let refusal = ServerSettings::parse(texts).expect_err("refused").remove(0).to_string();
+    assert!(
+        refusal.contains("INTERFLUVE_NUM_PARTITION=") && refusal.contains("INTERFLUVE_NUM_PARTITIONS"),
+        "{refusal}"
+    );
+    let texts = from_toml(std::path::Path::new("dir/i.toml"), "log.formt = 'json'").expect("TOML");
+    let refusal = ServerSettings::parse(texts).expect_err("refused").remove(0).to_string();
+    assert!(refusal.contains("dir/i.toml: log.formt") && refusal.contains("did you mean log.format?"), "{refusal}");
+    refused(&[("log.format", "jsn")], "expected one of human, json; did you mean json?");
+}
+
+#[test]
+fn all_that_is_wrong_is_said_at_once() {
+    assert_eq!(parse(&[("a", "1"), ("num.partitions", "0"), ("node.id", "-1")]).expect_err("refused").len(), 3);
+}
+
+#[test]
+fn listeners_are_advertised_by_name() {
+    let listeners = "internal://127.0.0.1:9092,external://0.0.0.0:9093";
+    let s = parse(&[("kafka.listeners", listeners), ("kafka.advertised", "external://broker.example:19093")]);
+    let listeners = s.expect("good settings").kafka_listeners;
+    let advertised: Vec<_> = listeners.into_iter().map(|listener| listener.advertised).collect();
+    assert_eq!(advertised, [None, Some(("broker.example".to_string(), 19093))]);
+    let s = parse(&[("kafka.advertised", "broker.example:1")]).expect("good settings");
+    assert_eq!(s.kafka_listeners[0].advertised, Some(("broker.example".to_string(), 1)));
+}
+
+#[test]
+fn listeners_that_contradict_themselves_are_refused() {
+    refused(&[("kafka.listeners", "127.0.0.1:1,127.0.0.1:2")], "need names");
+    refused(&[("kafka.listeners", "a://127.0.0.1:1,a://127.0.0.1:2")], "two listeners are named a");
+    refused(&[("kafka.listeners", "a://127.0.0.1:1"), ("kafka.advertised", "b://x:1")], "no listener has this name");
+    refused(&[("kafka.advertised", "x:1,y:1")], "advertised twice");
+}
+
+#[test]
+fn every_key_has_a_typed_field_or_a_default_of_streams() {
+    // Reading all of them with their defaults proves that each name in `typed` is declared with the type it is read as.
+    let s = parse(&[("log.retention.ms", "1d"), ("log.roll.hours", "2"), ("message.max.bytes", "2MiB")]).expect("good");
+    assert_eq!(s.stream_defaults.get("retention.ms"), Some("86400000"));
+    assert_eq!(s.stream_defaults.get("segment.ms"), Some("7200000"));
+    assert_eq!(s.stream_defaults.get("max.message.bytes"), Some("2097152"));
+}
+
+#[test]
+fn files_that_are_no_toml_say_where() {
+    let error = from_toml(std::path::Path::new("i.toml"), "a = \n").expect_err("refused");
+    assert!(error.contains("i.toml") && error.contains("line 1"), "{error}");
+    assert!(from_toml(std::path::Path::new("i.toml"), "a = 2020-01-01").is_err());
+}
+
+/// `max.connections` is a number and cannot be a table too.
+#[test]
+fn names_in_quotes_are_whole_names() {
+    let text = "max.connections = 1\n'max.connections.per.ip' = 2";
+    let s = ServerSettings::parse(from_toml(std::path::Path::new("i.toml"), text).expect("TOML")).expect("good");
+    assert_eq!((s.max_connections, s.max_connections_per_ip), (1, 2));
+}
