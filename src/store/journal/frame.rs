@@ -97,6 +97,16 @@ impl FileHeader {
     }
 }
 
+/// What stands where a frame's header might.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum FrameRead {
+    Good(FrameHeader),
+    /// Written in this use of the file, and no longer whole or not in its place.
+    Damaged,
+    /// Nothing of this use.
+    Other,
+}
+
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct FrameHeader {
     pub kind: u8,
@@ -130,20 +140,18 @@ impl FrameHeader {
         out
     }
 
-    /// The header of a frame of this salt at this place, or `None` if there is none.
-    pub fn decode(bytes: &[u8; HEADER_BYTES], salt: &Salt, at: u64) -> Option<FrameHeader> {
-        let ours = bytes[0..4] == FRAME_MAGIC && bytes[8..24] == *salt && u64_at(bytes, 40) == at;
-        if !ours || crc32c::crc32c(&bytes[..60]) != u32_at(bytes, 60) {
-            return None;
+    /// What stands at this place of a file with this salt.
+    pub fn decode(bytes: &[u8; HEADER_BYTES], salt: &Salt, at: u64) -> FrameRead {
+        if bytes[0..4] != FRAME_MAGIC || bytes[8..24] != *salt {
+            return FrameRead::Other;
         }
         let (number, durable, length) = (u64_at(bytes, 24), u64_at(bytes, 32), u32_at(bytes, 48));
-        (number > durable && u64::from(length) <= PAYLOAD_MAX).then_some(FrameHeader {
-            kind: bytes[4],
-            number,
-            durable,
-            at,
-            length,
-        })
+        let whole = crc32c::crc32c(&bytes[..60]) == u32_at(bytes, 60);
+        if whole && u64_at(bytes, 40) == at && number > durable && u64::from(length) <= PAYLOAD_MAX {
+            FrameRead::Good(FrameHeader { kind: bytes[4], number, durable, at, length })
+        } else {
+            FrameRead::Damaged
+        }
     }
 
     /// Is this the payload that the (already decoded) header was written with?

@@ -224,8 +224,7 @@ impl Journal {
             file.read_header()?;
         }
         let walked = walk(&found, visit)?;
-        let report = report(&walked);
-
+        let last = walked.report.next - 1;
         let mut journal = Journal {
             spare: disk.list(dir)?.into_iter().filter(|name| name.starts_with(SPARE)).collect(),
             salts: Salts::new(chance),
@@ -233,19 +232,19 @@ impl Journal {
             open: None,
             ready: VecDeque::new(),
             next_sequence: found.last().map_or(0, |file| file.sequence) + 1,
-            next: walked.next,
-            durable: walked.next - 1,
-            claimed: walked.durable,
-            last_plain: walked.next - 1,
+            next: last + 1,
+            durable: last,
+            claimed: walked.report.durable,
+            last_plain: last,
             plan: (0, 0),
-            shared: Arc::new(Shared(Mutex::new(Told { written: walked.next - 1, ..Told::default() }))),
+            shared: Arc::new(Shared(Mutex::new(Told { written: last, ..Told::default() }))),
             failed: false,
             disk,
             dir: dir.to_owned(),
             options,
         };
         journal.adopt(&found, &walked)?;
-        Ok((journal, report))
+        Ok((journal, walked.report))
     }
 
     /// Visits what the journal in `dir` holds and changes nothing, for a directory nobody has open.
@@ -258,12 +257,14 @@ impl Journal {
         for file in &mut found {
             file.read_header()?;
         }
-        Ok(report(&walk(&found, visit)?))
+        Ok(walk(&found, visit)?.report)
     }
 
     /// Takes over the files that count, cuts the torn tail and frees the files behind it.
     fn adopt(&mut self, found: &[Found], walked: &scan::Walked) -> io::Result<()> {
-        let (counts, dead) = found.split_at(walked.files);
+        // The last file stays even if it holds nothing: it remembers which numbers were given.
+        let keep = if walked.report.next > 1 { walked.files.max(1) } else { walked.files };
+        let (counts, dead) = found.split_at(keep);
         // Newest first and one by one, so that a crash in between leaves no hole in the middle.
         for file in dead.iter().rev() {
             self.retire(file.sequence)?;
@@ -278,7 +279,7 @@ impl Journal {
         let mut last = 0;
         for (file, kept) in counts.iter().zip(&walked.kept) {
             // A file that is rot from end to end goes when the one before it goes.
-            last = kept.last.max(last);
+            last = last.max(kept.last);
             self.used.push_back(Used { sequence: file.sequence, last, live: kept.end - START });
         }
         Ok(())
@@ -290,6 +291,7 @@ impl Journal {
         if self.failed {
             return Err(stopped());
         }
+        assert!(frames.iter().all(|frame| frame.kind != MARK), "the kind of marks is taken");
         let mut from = 0;
         while from < frames.len() {
             let size = frame_bytes(payload_bytes(&frames[from]));
@@ -306,11 +308,10 @@ impl Journal {
             self.put(&frames[from..to])?;
             from = to;
         }
-        if let Some(last) = frames.last() {
-            assert!(last.kind != MARK, "the kind of marks is taken");
+        if !frames.is_empty() {
             self.last_plain = self.next - 1;
         }
-        self.plan = (0, self.open.as_ref().map_or(0, |open| open.end));
+        self.plan = self.nothing_reserved();
         Ok(self.next - 1)
     }
 
@@ -361,7 +362,8 @@ impl Journal {
         if self.failed {
             return Err(stopped());
         }
-        if self.claimed >= self.durable.min(self.last_plain) {
+        // Frames that space is reserved for make the claim themselves.
+        if self.claimed >= self.durable.min(self.last_plain) || self.plan != self.nothing_reserved() {
             return Ok(());
         }
         if !self.fits(MARK_BYTES) {
@@ -371,13 +373,12 @@ impl Journal {
             }
         }
         self.put(&[FrameOut { kind: MARK, slices: &[] }])?;
-        if self.plan.0 == 0 {
-            self.plan.1 += MARK_BYTES;
-        }
+        self.plan = self.nothing_reserved();
         Ok(())
     }
 
-    /// Frames below this are not needed any more; files with no others are used again or removed.
+    /// Frames below this are not needed any more; files with no others are used again or removed, once a frame of the
+    /// file behind them is durable: there is always a frame that remembers which numbers were given.
     pub fn forget(&mut self, below: FrameNo) -> io::Result<()> {
         if self.failed {
             return Err(stopped());
@@ -393,15 +394,20 @@ impl Journal {
         Ok(())
     }
 
-    /// Forgetting everything up to and with this frame frees the oldest file. `None`: only the one being written is left.
+    /// Forgetting everything up to and with this frame frees the oldest file. `None`: only the newest file is left, or
+    /// nothing behind the oldest is known to be durable yet.
     pub fn oldest_file_last_frame(&self) -> Option<FrameNo> {
-        let finished = self.used.len() > usize::from(self.open.is_some());
-        self.used.front().filter(|_| finished).map(|file| file.last)
+        let last = self.used.front()?.last;
+        (self.used.len() > 1 && self.durable > last).then_some(last)
     }
 
     /// What the frames in files that are not forgotten take, in bytes.
     pub fn live_bytes(&self) -> u64 {
         self.used.iter().map(|file| file.live).sum()
+    }
+
+    fn nothing_reserved(&self) -> (usize, u64) {
+        (0, self.open.as_ref().map_or(0, |open| open.end))
     }
 
     fn fits(&self, bytes: u64) -> bool {
@@ -469,20 +475,15 @@ impl Journal {
     /// Makes the `n`-th waiting file (from 1) exist with room for a frame of this size.
     fn have_ready(&mut self, n: usize, size: u64) -> io::Result<()> {
         let capacity = START + size + MARK_BYTES;
-        if let Some(ready) = self.ready.get_mut(n - 1) {
-            if ready.capacity < capacity {
-                ready.file.allocate(capacity)?;
-                ready.capacity = capacity;
-            }
-            return Ok(());
-        }
-        let prepared = self.prepare(self.options.file_bytes.max(capacity));
-        let ready = match prepared {
-            Err(error) if is_full(&error) => return Err(error),
-            prepared => self.poison(prepared)?,
+        let had = match self.ready.get_mut(n - 1) {
+            Some(ready) if ready.capacity >= capacity => Ok(()),
+            Some(ready) => ready.file.allocate(capacity).map(|()| ready.capacity = capacity),
+            None => self.prepare(self.options.file_bytes.max(capacity)).map(|ready| self.ready.push_back(ready)),
         };
-        self.ready.push_back(ready);
-        Ok(())
+        match had {
+            Err(error) if is_full(&error) => Err(error),
+            had => self.poison(had),
+        }
     }
 
     /// A file with a new salt, under its own name, all of it durable, and space for `capacity` bytes.
@@ -570,16 +571,4 @@ fn write_header(file: &dyn File, header: &FileHeader) -> io::Result<()> {
 
 fn payload_bytes(frame: &FrameOut<'_>) -> u64 {
     frame.slices.iter().map(|slice| slice.len() as u64).sum()
-}
-
-fn report(walked: &scan::Walked) -> ReplayReport {
-    ReplayReport {
-        frames: walked.frames,
-        bytes: walked.bytes,
-        rotten: walked.rotten,
-        torn_bytes: walked.torn_bytes,
-        headers_damaged: walked.headers_damaged,
-        next: walked.next,
-        durable: walked.durable,
-    }
 }

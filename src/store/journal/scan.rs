@@ -6,8 +6,10 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 
-use super::frame::{ALIGN, COPIES, FileHeader, FrameHeader, HEADER_BYTES, HeaderRead, START, frame_bytes};
-use super::{FrameIn, FrameNo, MARK, Replayed};
+use super::frame::{
+    ALIGN, COPIES, FileHeader, FrameHeader, FrameRead, HEADER_BYTES, HeaderRead, START, Salt, VERSION, frame_bytes,
+};
+use super::{FrameIn, FrameNo, MARK, ReplayReport, Replayed};
 use crate::store::{Disk, File, Open};
 
 /// How much is read at once.
@@ -65,11 +67,7 @@ impl Found {
                     }
                 }
                 HeaderRead::Foreign(version) => {
-                    let words = format!(
-                        "{} has journal format {version}; this program reads {}",
-                        self.name,
-                        super::frame::VERSION
-                    );
+                    let words = format!("{} has journal format {version}; this program reads {}", self.name, VERSION);
                     return Err(io::Error::new(io::ErrorKind::Unsupported, words));
                 }
                 HeaderRead::Good(_) | HeaderRead::Bad => self.bad_copies += 1,
@@ -105,16 +103,19 @@ fn read_or_zeros(file: &dyn File, buf: &mut [u8], at: u64) -> io::Result<()> {
 struct Scan<'a> {
     file: &'a dyn File,
     bytes: u64,
-    header: FileHeader,
+    salt: Salt,
     /// Where to look next.
     at: u64,
+    /// Behind the last thing that looks as if it was written in this use of the file.
+    seen: u64,
     window: Bytes,
     window_at: u64,
 }
 
 impl<'a> Scan<'a> {
     fn new(found: &'a Found, header: FileHeader, at: u64) -> Scan<'a> {
-        Scan { file: &*found.file, bytes: found.bytes, header, at, window: Bytes::new(), window_at: 0 }
+        let window = Bytes::new();
+        Scan { file: &*found.file, bytes: found.bytes, salt: header.salt, at, seen: at, window, window_at: 0 }
     }
 
     /// Makes the window hold `length` bytes from `at`, all of them inside the file, and says where in it they begin.
@@ -137,12 +138,20 @@ impl<'a> Scan<'a> {
             let mut header = [0; HEADER_BYTES];
             header.copy_from_slice(&self.window[from..from + HEADER_BYTES]);
             self.at += ALIGN;
-            let Some(frame) = FrameHeader::decode(&header, &self.header.salt, at) else { continue };
+            let frame = match FrameHeader::decode(&header, &self.salt, at) {
+                FrameRead::Good(frame) => frame,
+                FrameRead::Damaged => {
+                    self.seen = self.at;
+                    continue;
+                }
+                FrameRead::Other => continue,
+            };
             let length = u64::from(frame.length);
             if frame_bytes(length) > self.bytes - at {
                 continue;
             }
             self.at = at + frame_bytes(length);
+            self.seen = self.at;
             let from = self.hold(at, HEADER_BYTES as u64 + length)? + HEADER_BYTES;
             let payload = self.window.slice(from..from + length as usize);
             if FrameHeader::fits(&header, &payload) {
@@ -154,7 +163,7 @@ impl<'a> Scan<'a> {
 }
 
 /// What a walk found in one file.
-#[derive(Clone, Copy, Debug, Default)]
+#[derive(Clone, Copy, Debug)]
 pub(super) struct Kept {
     /// The last frame that counts, 0 if none does.
     pub last: FrameNo,
@@ -163,129 +172,125 @@ pub(super) struct Kept {
 }
 
 /// What a walk found.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(super) struct Walked {
+    pub report: ReplayReport,
+    /// One for each file.
     pub kept: Vec<Kept>,
     /// Files from here on hold nothing that counts.
     pub files: usize,
-    pub frames: u64,
-    pub bytes: u64,
-    pub rotten: u64,
-    pub torn_bytes: u64,
-    pub headers_damaged: u64,
-    pub next: FrameNo,
-    pub durable: FrameNo,
 }
+
+type Visit<'v> = dyn FnMut(Replayed) -> io::Result<()> + 'v;
 
 struct Walk<'a> {
     files: &'a [Found],
     out: Walked,
+    /// The number of the next frame. `None`: nothing has been found that says where the journal begins.
+    next: Option<FrameNo>,
     /// Behind the last frame that counts: file and place.
     after: (usize, u64),
+    /// For each file, behind the last thing in it that looks written.
+    seen: Vec<u64>,
+    /// The name of a file that should stand before the one being read and is missing or has lost both headers. What is
+    /// missing because of it is rot whatever is claimed: a file stands under its name only when both are durable.
+    lost: Option<String>,
     /// The highest claim anywhere at or behind the first gap, once it was needed.
     claim: Option<FrameNo>,
 }
 
 /// Visits every frame that counts and every gap that is rot, in order.
-pub(super) fn walk(files: &[Found], visit: &mut dyn FnMut(Replayed) -> io::Result<()>) -> io::Result<Walked> {
-    let mut walk = Walk { files, out: Walked::default(), after: (0, START), claim: None };
-    walk.out.kept = vec![Kept { last: 0, end: START }; files.len()];
-    walk.out.next = 1;
-    walk.out.headers_damaged = files.iter().map(|file| file.bad_copies).sum();
-    walk.run(visit)?;
+pub(super) fn walk(files: &[Found], visit: &mut Visit<'_>) -> io::Result<Walked> {
+    let kept = vec![Kept { last: 0, end: START }; files.len()];
+    let mut walk = Walk {
+        files,
+        out: Walked { report: ReplayReport::default(), kept, files: 0 },
+        next: None,
+        after: (0, START),
+        seen: vec![START; files.len()],
+        lost: None,
+        claim: None,
+    };
+    walk.out.report.headers_damaged = files.iter().map(|file| file.bad_copies).sum();
+    if walk.run(visit)? && walk.lost.is_some() {
+        walk.rot(files.len() - 1, START, walk.next.unwrap_or(1), visit)?;
+    }
+    let (last, end) = walk.after;
+    let seen = walk.seen.iter().enumerate().skip(last);
+    walk.out.report.torn_bytes =
+        seen.map(|(file, seen)| seen.saturating_sub(if file == last { end } else { START })).sum();
+    walk.out.report.next = walk.next.unwrap_or(1);
     Ok(walk.out)
 }
 
 impl Walk<'_> {
-    fn run(&mut self, visit: &mut dyn FnMut(Replayed) -> io::Result<()>) -> io::Result<()> {
-        // Some file before this one that should be there is not, or cannot be read: the gap is no power cut's work.
-        let mut lost: Option<usize> = None;
-        for index in 0..self.files.len() {
-            let found = &self.files[index];
+    /// False: there is a torn tail, and reading ended before it.
+    fn run(&mut self, visit: &mut Visit<'_>) -> io::Result<bool> {
+        let files = self.files;
+        for (index, found) in files.iter().enumerate() {
             let Some(header) = found.header else {
-                lost = Some(index);
+                self.lost.get_or_insert(found.name.clone());
                 continue;
             };
-            if index == 0 {
-                self.out.next = header.first.max(1);
-            } else if lost.is_none() && header.previous != self.files[index - 1].sequence {
-                lost = Some(index);
+            if index > 0 && header.previous != files[index - 1].sequence {
+                self.lost.get_or_insert(file_name(header.previous));
             }
-            self.out.durable = self.out.durable.max(header.claim);
-            if header.first > self.out.next {
-                if !self.gap(index, START, header.first, lost, visit)? {
-                    return Ok(());
-                }
-                lost = None;
+            self.out.report.durable = self.out.report.durable.max(header.claim);
+            if header.first > 0 && !self.reach(index, START, header.first, visit)? {
+                return Ok(false);
             }
             let mut scan = Scan::new(found, header, START);
-            let mut begun = header.first > 0 || index > 0;
             while let Some((frame, payload)) = scan.next()? {
-                if !begun {
-                    self.out.next = frame.number;
-                    begun = true;
-                }
-                if frame.number < self.out.next {
+                if self.next.is_some_and(|next| frame.number < next) {
                     continue;
                 }
-                if frame.number > self.out.next && !self.gap(index, frame.at, frame.number, lost, visit)? {
-                    return Ok(());
+                if !self.reach(index, frame.at, frame.number, visit)? {
+                    return Ok(false);
                 }
-                lost = None;
-                self.out.next = frame.number + 1;
-                self.out.durable = self.out.durable.max(frame.durable);
-                self.out.frames += 1;
-                self.out.bytes += frame_bytes(u64::from(frame.length));
+                self.next = Some(frame.number + 1);
+                self.after = (index, scan.at);
                 self.out.kept[index] = Kept { last: frame.number, end: scan.at };
                 self.out.files = index + 1;
-                self.after = (index, scan.at);
+                let report = &mut self.out.report;
+                report.durable = report.durable.max(frame.durable);
+                report.frames += 1;
+                report.bytes += frame_bytes(u64::from(frame.length));
                 if frame.kind != MARK {
                     visit(Replayed::Frame(FrameIn { number: frame.number, kind: frame.kind, payload }))?;
                 }
             }
+            self.seen[index] = scan.seen;
         }
-        if let Some(index) = lost.filter(|&index| self.files[index].header.is_none()) {
-            self.rot(index, START, self.out.next, Some(index), visit)?;
-        }
-        Ok(())
-    }
-
-    /// Frames from `next` up to `number` are missing before file `index`, place `at`. True: they rotted, which is told,
-    /// and reading goes on behind them. False: they were never durable, and reading ends before them.
-    fn gap(
-        &mut self,
-        index: usize,
-        at: u64,
-        number: FrameNo,
-        lost: Option<usize>,
-        visit: &mut dyn FnMut(Replayed) -> io::Result<()>,
-    ) -> io::Result<bool> {
-        if lost.is_none() && self.claim_from(index, at)? < self.out.next {
-            self.out.torn_bytes = self.bytes_between(index, at);
-            return Ok(false);
-        }
-        self.rot(index, at, number, lost, visit)?;
         Ok(true)
     }
 
-    fn rot(
-        &mut self,
-        index: usize,
-        at: u64,
-        number: FrameNo,
-        lost: Option<usize>,
-        visit: &mut dyn FnMut(Replayed) -> io::Result<()>,
-    ) -> io::Result<()> {
-        let first = self.out.next;
+    /// The next thing to be had is frame `number`, at this place: judges what is missing before it. False: that was never
+    /// durable, and reading ends there. True: there is nothing missing, or it is rot (which is told).
+    fn reach(&mut self, index: usize, at: u64, number: FrameNo, visit: &mut Visit<'_>) -> io::Result<bool> {
+        let next = *self.next.get_or_insert(number);
+        let missing = number > next;
+        if missing && self.lost.is_none() && self.claim_from(index, at)? < next {
+            return Ok(false);
+        }
+        if missing || self.lost.is_some() {
+            self.rot(index, at, number.max(next), visit)?;
+        }
+        Ok(true)
+    }
+
+    /// Tells that everything from `next` up to frame `number`, at this place, is gone.
+    fn rot(&mut self, index: usize, at: u64, number: FrameNo, visit: &mut Visit<'_>) -> io::Result<()> {
+        let first = self.next.unwrap_or(number);
         let bytes = self.bytes_between(index, at);
-        let (file, at) = match lost {
-            Some(lost) => (self.files[lost].name.clone(), 0),
+        let (file, damage_at) = match self.lost.take() {
+            Some(lost) => (lost, 0),
             None => (self.files[self.after.0].name.clone(), self.after.1),
         };
-        self.out.rotten += number - first;
-        self.out.next = number;
+        self.out.report.rotten += number - first;
+        self.next = Some(number);
+        self.after = (index, at);
         self.out.files = index + 1;
-        visit(Replayed::Rot { first, frames: number - first, bytes, file, at })
+        visit(Replayed::Rot { first, frames: number - first, bytes, file, at: damage_at })
     }
 
     fn bytes_between(&self, index: usize, at: u64) -> u64 {
@@ -303,13 +308,14 @@ impl Walk<'_> {
             return Ok(claim);
         }
         let mut claim = 0;
-        for (found, from) in self.files[index..].iter().zip([at].into_iter().chain(std::iter::repeat(START))) {
+        for (nth, found) in self.files.iter().enumerate().skip(index) {
             let Some(header) = found.header else { continue };
             claim = claim.max(header.claim);
-            let mut scan = Scan::new(found, header, from);
+            let mut scan = Scan::new(found, header, if nth == index { at } else { START });
             while let Some((frame, _)) = scan.next()? {
                 claim = claim.max(frame.durable);
             }
+            self.seen[nth] = scan.seen;
         }
         self.claim = Some(claim);
         Ok(claim)
