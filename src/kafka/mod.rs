@@ -2,5 +2,6 @@
 
 pub mod error;
 pub mod frame;
+pub mod group;
 pub mod session;
 pub mod wire;

@@ -1,6 +1,9 @@
 //! What a machine is: state that is a fold of a log, and decisions about it. Pure: no IO, no clock, no chance.
 //! `engine/ledgers.rs` runs a machine over a log: replay, decide, append, apply, reply when durable.
 
+#[cfg(test)]
+pub mod laws;
+
 use bytes::Bytes;
 
 use crate::ids::Timestamp;

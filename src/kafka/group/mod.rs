@@ -1,0 +1,535 @@
+//! Classic consumer groups and committed offsets: a machine whose memory is `__consumer_offsets`, in Kafka's own record
+//! format. Pure: no IO, no clock, no chance (the random half of a new member id is part of the command).
+//!
+//! ```text
+//!            join                 everyone joined, or time is up          the leader's assignment
+//!   Empty ─────────► Preparing ─────────────────────────────► Completing ────────────────────────► Stable
+//!     ▲                 │  ▲                                       │                                  │
+//!     └── nobody left ──┘  └─── join, leave, or session's end ─────┴──────────────────────────────────┘
+//! ```
+//! A record is written when a generation becomes stable or empty, when a static member comes back under a new id, and
+//! for every committed offset. Heartbeats, joins and syncs under way stand in the scratch: a restart forgets them, and
+//! gives the members of the log a fresh session.
+//!
+//! `state.rs` what the log folds to · `record.rs` its bytes · `live.rs` a group between two records · `membership.rs`
+//! join, sync, heartbeat, leave · `offsets.rs` commit, fetch, expiry, deletion.
+
+pub mod live;
+mod membership;
+mod offsets;
+pub mod record;
+pub mod state;
+#[cfg(test)]
+mod tests;
+
+use std::collections::{BTreeMap, VecDeque};
+
+use bytes::Bytes;
+
+use crate::ids::Timestamp;
+use crate::ledger::{Input, Machine, Step, Ticket};
+use live::{Alarm, Alarms, Live, Phase};
+use membership::Room;
+use offsets::Chore;
+pub use record::Record;
+use record::STRING_LIMIT_BYTES;
+pub use state::{Committed, Name, State};
+
+/// The machine of `__consumer_offsets`.
+pub struct Groups;
+
+/// What an operator may set; each has Kafka's name and default.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Settings {
+    /// `group.initial.rebalance.delay.ms`
+    pub initial_rebalance_delay_ms: i64,
+    /// `group.min.session.timeout.ms`
+    pub min_session_timeout_ms: i32,
+    /// `group.max.session.timeout.ms`
+    pub max_session_timeout_ms: i32,
+    /// `group.max.size`
+    pub max_size: usize,
+    /// How long a new member's join may wait; Kafka has no key for it.
+    pub new_member_join_timeout_ms: i64,
+    /// All that the members of one group say about themselves and are assigned: what one record must hold.
+    pub group_limit_bytes: usize,
+    /// `offset.metadata.max.bytes`
+    pub offset_metadata_limit_bytes: usize,
+    /// `offsets.retention.minutes`
+    pub offsets_retention_ms: i64,
+    /// `offsets.retention.check.interval.ms`
+    pub retention_check_ms: i64,
+}
+
+impl Default for Settings {
+    fn default() -> Settings {
+        Settings {
+            initial_rebalance_delay_ms: 3_000,
+            min_session_timeout_ms: 6_000,
+            max_session_timeout_ms: 30 * 60_000,
+            max_size: i32::MAX as usize,
+            new_member_join_timeout_ms: 5 * 60_000,
+            group_limit_bytes: 8 << 20,
+            offset_metadata_limit_bytes: 4096,
+            offsets_retention_ms: 7 * 24 * 3_600_000,
+            retention_check_ms: 600_000,
+        }
+    }
+}
+
+#[derive(Clone, Debug)]
+pub enum Command {
+    /// Takes effect for what is decided from now on; until then the defaults hold.
+    Configure(Settings),
+    Join(Join),
+    Sync(Sync),
+    Heartbeat(Heartbeat),
+    Leave(Leave),
+    Commit(Commit),
+    Fetch(Fetch),
+    /// Groups by name.
+    Describe(Vec<Name>),
+    /// Every group.
+    List,
+    /// Groups by name; only empty ones go.
+    Delete(Vec<Name>),
+    /// The offsets that were committed for one life of a stream, in every group: it has been deleted.
+    Forget {
+        topic: Name,
+        topic_id: u128,
+    },
+    /// The streams for which offsets are committed: what must be compared with the catalog after a restart.
+    Topics,
+}
+
+#[derive(Debug, PartialEq)]
+pub enum Reply {
+    Done,
+    Join(Result<Joined, JoinRefused>),
+    Sync(Result<Synced, Refusal>),
+    Heartbeat(Result<(), Refusal>),
+    Leave(Result<Vec<Result<(), Refusal>>, Refusal>),
+    /// One result per committed offset, in order.
+    Commit(Result<Vec<Result<(), Refusal>>, Refusal>),
+    Fetch(Vec<Fetched>),
+    /// `None`: no such group.
+    Describe(Vec<Option<Described>>),
+    List(Vec<Listed>),
+    Delete(Vec<Result<(), Refusal>>),
+    Topics(Vec<(Name, u128)>),
+}
+
+/// Why the machine says no, as facts.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Refusal {
+    UnknownMember,
+    IllegalGeneration,
+    RebalanceInProgress,
+    InconsistentProtocol,
+    /// Join again with the member id that stands beside this.
+    MemberIdRequired,
+    FencedInstance,
+    InvalidSessionTimeout,
+    InvalidGroupId,
+    InvalidRequest,
+    GroupFull,
+    GroupNotFound,
+    GroupNotEmpty,
+    OffsetMetadataTooLarge,
+    /// What the leader assigned does not fit into one record.
+    AssignmentTooLarge,
+}
+
+#[derive(Clone, Debug)]
+pub struct Join {
+    pub group: Name,
+    /// Empty: not yet known.
+    pub member: Name,
+    pub instance: Option<Name>,
+    pub client_id: Name,
+    pub client_host: Name,
+    pub session_timeout_ms: i32,
+    pub rebalance_timeout_ms: i32,
+    pub protocol_type: Name,
+    pub protocols: Vec<(Name, Bytes)>,
+    /// v4+: a dynamic member is first told its id (KIP-394).
+    pub needs_known_id: bool,
+    /// v9+: a leader can be told to keep the assignment (KIP-814).
+    pub may_skip_assignment: bool,
+    /// The random half of the member id, should one be needed.
+    pub fresh: u128,
+}
+
+#[derive(Clone, Debug, PartialEq)]
+pub struct Joined {
+    pub generation: i32,
+    pub protocol_type: Option<Name>,
+    pub protocol: Option<Name>,
+    pub leader: Name,
+    pub member: Name,
+    pub skip_assignment: bool,
+    /// For the leader: everyone, with what they say about themselves under the chosen protocol.
+    pub members: Vec<JoinedMember>,
+}
+
+#[derive(Clone, Debug, PartialEq)]
+pub struct JoinedMember {
+    pub member: Name,
+    pub instance: Option<Name>,
+    pub metadata: Bytes,
+}
+
+#[derive(Clone, Debug, PartialEq)]
+pub struct JoinRefused {
+    pub why: Refusal,
+    /// The id to be used from now on, or the one that was refused.
+    pub member: Name,
+}
+
+#[derive(Clone, Debug)]
+pub struct Sync {
+    pub group: Name,
+    pub generation: i32,
+    pub member: Name,
+    pub instance: Option<Name>,
+    /// v5+: refused where they are not the group's.
+    pub protocol_type: Option<Name>,
+    pub protocol: Option<Name>,
+    /// From the leader only: opaque bytes per member.
+    pub assignments: Vec<(Name, Bytes)>,
+}
+
+#[derive(Clone, Debug, PartialEq)]
+pub struct Synced {
+    pub protocol_type: Option<Name>,
+    pub protocol: Option<Name>,
+    pub assignment: Bytes,
+}
+
+#[derive(Clone, Debug)]
+pub struct Heartbeat {
+    pub group: Name,
+    pub generation: i32,
+    pub member: Name,
+    pub instance: Option<Name>,
+}
+
+#[derive(Clone, Debug)]
+pub struct Leave {
+    pub group: Name,
+    /// Member id (empty: whoever holds the instance) and instance.
+    pub members: Vec<(Name, Option<Name>)>,
+}
+
+#[derive(Clone, Debug)]
+pub struct Commit {
+    pub group: Name,
+    /// Negative, with an empty member: a consumer that manages itself, or an administrator.
+    pub generation: i32,
+    pub member: Name,
+    pub instance: Option<Name>,
+    /// v9+: an unknown group is called that; before, its generation was called illegal.
+    pub knows_group_not_found: bool,
+    /// -1: the operator's.
+    pub retention_ms: i64,
+    pub offsets: Vec<CommitOffset>,
+}
+
+#[derive(Clone, Debug)]
+pub struct CommitOffset {
+    pub topic: Name,
+    pub topic_id: u128,
+    pub partition: i32,
+    pub offset: i64,
+    pub leader_epoch: i32,
+    pub metadata: Name,
+    /// v1 only; -1: now.
+    pub time: i64,
+}
+
+#[derive(Clone, Debug)]
+pub struct Fetch {
+    pub group: Name,
+    /// `None`: whatever there is. An offset for another life of the stream (another id, both known) is not told.
+    pub topics: Option<Vec<FetchTopic>>,
+}
+
+#[derive(Clone, Debug)]
+pub struct FetchTopic {
+    pub topic: Name,
+    pub topic_id: u128,
+    pub partitions: Vec<i32>,
+}
+
+#[derive(Clone, Debug, PartialEq)]
+pub struct Fetched {
+    pub topic: Name,
+    pub partitions: Vec<(i32, Option<Committed>)>,
+}
+
+#[derive(Clone, Debug, PartialEq)]
+pub struct Described {
+    pub group: Name,
+    pub phase: Phase,
+    pub protocol_type: Option<Name>,
+    /// Told of a stable group only.
+    pub protocol: Option<Name>,
+    pub members: Vec<DescribedMember>,
+}
+
+#[derive(Clone, Debug, PartialEq)]
+pub struct DescribedMember {
+    pub member: Name,
+    pub instance: Option<Name>,
+    pub client_id: Name,
+    pub client_host: Name,
+    /// Empty unless the group is stable.
+    pub metadata: Bytes,
+    pub assignment: Bytes,
+}
+
+#[derive(Clone, Debug, PartialEq)]
+pub struct Listed {
+    pub group: Name,
+    pub phase: Phase,
+    pub protocol_type: Option<Name>,
+}
+
+/// What a restart forgets.
+#[derive(Debug, Default)]
+pub struct Scratch {
+    settings: Settings,
+    is_loaded: bool,
+    /// Every group that has members or gave out member ids.
+    live: BTreeMap<Name, Live>,
+    alarms: Alarms,
+    chores: VecDeque<Chore>,
+}
+
+type Out = Vec<Step<Record, Reply>>;
+
+impl Machine for Groups {
+    type State = State;
+    type Scratch = Scratch;
+    type Command = Command;
+    type Reply = Reply;
+    type Record = Record;
+
+    fn decide(state: &State, scratch: &mut Scratch, now: Timestamp, input: Input<Command>, out: &mut Out) {
+        if let Input::Command(_, Command::Configure(settings)) = &input {
+            scratch.settings = settings.clone();
+        }
+        if !scratch.is_loaded {
+            load(state, scratch, now, out);
+        }
+        match input {
+            Input::Command(ticket, command) => answer(state, scratch, now, ticket, command, out),
+            Input::Tick => tick(state, scratch, now, out),
+        }
+        let Some(next) = scratch.alarms.next() else { return };
+        if scratch.alarms.asked.is_none_or(|asked| next < asked) {
+            scratch.alarms.asked = Some(next);
+            out.push(Step::WakeAt(next));
+        }
+    }
+
+    fn apply(state: &mut State, record: &Record) {
+        state.apply(record);
+    }
+
+    fn snapshot(state: &State) -> Vec<Record> {
+        state.snapshot()
+    }
+}
+
+/// After a restart, every member that the log knows gets a fresh session.
+fn load(state: &State, scratch: &mut Scratch, now: Timestamp, out: &mut Out) {
+    scratch.is_loaded = true;
+    offsets::plan_expiry(scratch, now);
+    for (name, group) in &state.groups {
+        let Some(meta) = group.meta.as_deref().filter(|m| !m.members.is_empty()) else { continue };
+        scratch.live.insert(name.clone(), Live::restored(name.clone(), meta, now));
+        enter(state, scratch, now, name, out, |room| room.wake_up());
+    }
+}
+
+/// What the settings decide once and for all: the next look for expired offsets, and groups that are too large.
+fn reconfigure(state: &State, scratch: &mut Scratch, now: Timestamp, out: &mut Out) {
+    offsets::plan_expiry(scratch, now);
+    let groups: Vec<Name> = scratch.live.keys().cloned().collect();
+    for name in groups {
+        enter(state, scratch, now, &name, out, |room| room.shrink());
+    }
+}
+
+fn answer(state: &State, scratch: &mut Scratch, now: Timestamp, ticket: Ticket, command: Command, out: &mut Out) {
+    let reply = match command {
+        Command::Configure(_) => {
+            reconfigure(state, scratch, now, out);
+            Reply::Done
+        }
+        Command::Join(join) => return self::join(state, scratch, now, ticket, join, out),
+        Command::Sync(sync) => {
+            let refuse = |why| Step::Reply(ticket, Reply::Sync(Err(why)));
+            if sync.group.is_empty() {
+                return out.push(refuse(Refusal::InvalidGroupId));
+            } else if !scratch.live.contains_key(&sync.group) {
+                return out.push(refuse(Refusal::UnknownMember));
+            }
+            let group = sync.group.clone();
+            return enter(state, scratch, now, &group, out, |room| room.sync(ticket, sync));
+        }
+        Command::Heartbeat(beat) if beat.group.is_empty() => Reply::Heartbeat(Err(Refusal::InvalidGroupId)),
+        Command::Heartbeat(beat) => match scratch.live.get_mut(&beat.group) {
+            Some(live) => Reply::Heartbeat(membership::heartbeat(live, &mut scratch.alarms, now, &beat)),
+            None => Reply::Heartbeat(Err(Refusal::UnknownMember)),
+        },
+        Command::Leave(leave) if leave.group.is_empty() => Reply::Leave(Err(Refusal::InvalidGroupId)),
+        Command::Leave(leave) if !scratch.live.contains_key(&leave.group) => {
+            Reply::Leave(Ok(leave.members.iter().map(|_| Err(Refusal::UnknownMember)).collect()))
+        }
+        Command::Leave(leave) => {
+            let mut results = Vec::new();
+            enter(state, scratch, now, &leave.group, out, |room| results = room.leave(&leave.members));
+            Reply::Leave(Ok(results))
+        }
+        Command::Commit(commit) => Reply::Commit(offsets::commit(state, scratch, now, commit, out)),
+        Command::Fetch(fetch) => Reply::Fetch(offsets::fetch(state, &fetch)),
+        Command::Describe(groups) => {
+            Reply::Describe(groups.iter().map(|group| describe(state, scratch, group)).collect())
+        }
+        Command::List => Reply::List(list(state, scratch)),
+        Command::Delete(groups) => Reply::Delete(offsets::delete(state, scratch, &groups, out)),
+        Command::Forget { topic, topic_id } => {
+            scratch.chores.push_front(Chore::forget(ticket, topic, topic_id));
+            return offsets::chores(state, scratch, now, out);
+        }
+        Command::Topics => Reply::Topics(offsets::topics(state)),
+    };
+    out.push(Step::Reply(ticket, reply));
+}
+
+fn join(state: &State, scratch: &mut Scratch, now: Timestamp, ticket: Ticket, join: Join, out: &mut Out) {
+    if let Some(why) = cannot_join(state, scratch, &join) {
+        out.push(Step::Reply(ticket, Reply::Join(Err(JoinRefused { why, member: join.member }))));
+        return;
+    }
+    let group = join.group.clone();
+    enter(state, scratch, now, &group, out, |room| room.join(ticket, join));
+}
+
+/// What is wrong with a join whatever its group is doing.
+fn cannot_join(state: &State, scratch: &Scratch, join: &Join) -> Option<Refusal> {
+    let sessions = scratch.settings.min_session_timeout_ms..=scratch.settings.max_session_timeout_ms;
+    let protocols = join.protocols.iter().map(|(name, _)| name);
+    let others = [&join.group, &join.protocol_type, &join.client_id, &join.client_host];
+    let mut names = protocols.chain(others).chain(&join.instance);
+    if join.group.is_empty() {
+        Some(Refusal::InvalidGroupId)
+    } else if !sessions.contains(&join.session_timeout_ms) {
+        Some(Refusal::InvalidSessionTimeout)
+    } else if names.any(|name| name.len() > STRING_LIMIT_BYTES) {
+        Some(Refusal::InvalidRequest)
+    } else if !join.member.is_empty() && !exists(state, scratch, &join.group) {
+        Some(Refusal::UnknownMember)
+    } else {
+        None
+    }
+}
+
+fn tick(state: &State, scratch: &mut Scratch, now: Timestamp, out: &mut Out) {
+    scratch.alarms.asked = None;
+    // Only what is due already: an alarm set meanwhile for this same moment waits for the next tick, so that chores
+    // come in bounded pieces.
+    let mut due = Vec::new();
+    while let Some(alarm) = scratch.alarms.due(now) {
+        due.push(alarm);
+    }
+    let mut has_chores = false;
+    for (at, alarm) in due {
+        match alarm {
+            Alarm::Chores => has_chores = true,
+            Alarm::Session { group, member } if scratch.live.contains_key(&group) => {
+                enter(state, scratch, now, &group, out, |room| room.session_ended(at, &member));
+            }
+            Alarm::Join { group } if scratch.live.contains_key(&group) => {
+                enter(state, scratch, now, &group, out, |room| room.joining_ended(at));
+            }
+            Alarm::Sync { group } if scratch.live.contains_key(&group) => {
+                enter(state, scratch, now, &group, out, |room| room.syncing_ended(at));
+            }
+            Alarm::Session { .. } | Alarm::Join { .. } | Alarm::Sync { .. } => {}
+        }
+    }
+    if has_chores {
+        offsets::chores(state, scratch, now, out);
+    }
+}
+
+/// Does something with a living group, bringing it to life first, and forgets it if the log then knows all of it.
+fn enter(
+    state: &State,
+    scratch: &mut Scratch,
+    now: Timestamp,
+    name: &Name,
+    out: &mut Out,
+    act: impl FnOnce(&mut Room),
+) {
+    let Scratch { settings, live: groups, alarms, .. } = scratch;
+    let live = groups.entry(name.clone()).or_insert_with(|| {
+        let meta = state.groups.get(name).and_then(|g| g.meta.as_deref());
+        Live::empty(name.clone(), meta, now)
+    });
+    let mut room = Room { live, alarms, settings, now, out };
+    act(&mut room);
+    if room.live.is_forgettable() {
+        groups.remove(name);
+    }
+}
+
+fn exists(state: &State, scratch: &Scratch, group: &str) -> bool {
+    scratch.live.contains_key(group) || state.groups.contains_key(group)
+}
+
+fn describe(state: &State, scratch: &Scratch, group: &Name) -> Option<Described> {
+    let Some(live) = scratch.live.get(group) else {
+        let meta = state.groups.get(group)?.meta.as_deref();
+        let protocol_type = meta.and_then(|m| m.protocol_type.clone());
+        return Some(Described {
+            group: group.clone(),
+            phase: Phase::Empty,
+            protocol_type,
+            protocol: None,
+            members: Vec::new(),
+        });
+    };
+    let protocol = live.protocol.clone().filter(|_| live.phase == Phase::Stable);
+    let members = live.members.iter().map(|(id, member)| DescribedMember {
+        member: id.clone(),
+        instance: member.instance.clone(),
+        client_id: member.client_id.clone(),
+        client_host: member.client_host.clone(),
+        metadata: member.metadata(protocol.as_deref()),
+        assignment: member.assignment.clone(),
+    });
+    Some(Described {
+        group: group.clone(),
+        phase: live.phase,
+        protocol_type: live.protocol_type.clone(),
+        members: members.collect(),
+        protocol,
+    })
+}
+
+fn list(state: &State, scratch: &Scratch) -> Vec<Listed> {
+    let mut listed: BTreeMap<&Name, Listed> = BTreeMap::new();
+    for (name, group) in &state.groups {
+        let protocol_type = group.meta.as_ref().and_then(|m| m.protocol_type.clone());
+        listed.insert(name, Listed { group: name.clone(), phase: Phase::Empty, protocol_type });
+    }
+    for (name, live) in &scratch.live {
+        let protocol_type = live.protocol_type.clone();
+        listed.insert(name, Listed { group: name.clone(), phase: live.phase, protocol_type });
+    }
+    listed.into_values().collect()
+}
