@@ -264,19 +264,27 @@ fn stream_key(key: &Key) -> String {
     of.map_or_else(String::new, |stream| format!("default of a stream's {}", stream.name))
 }
 
+const REFERENCE: &str = "\
+# Configuration
+
+This page is generated from the declarations in `src/config/` (`UPDATE_DOCS=1 cargo test --test tidy`).
+
+A key of the server is a flag (`--data-dir`), an environment variable (`INTERFLUVE_DATA_DIR`) and a key of the TOML file
+named by `--config` (`data.dir = \"…\"`, or `dir = \"…\"` under `[data]`; a name that is also the beginning of another,
+such as `max.connections`, in quotes). A flag wins over the environment, the environment over the file, the file over the
+default. Sizes may be written `64MiB`, times `10s`, lists as TOML arrays. An unknown key or a bad value is refused, with
+its place and the nearest right name; nothing is started then.
+
+A key of a stream is set when the stream is created or later by Kafka's admin calls, in plain numbers, and takes effect
+at once. Names, types, defaults and ranges are Kafka's own; keys that begin with `interfluve.` are ours. *Shown* means:
+checked, kept and shown to clients that expect it, without any effect here.
+
+# The server
+";
+
 /// The reference page of all keys, `docs/configuration.md`.
 pub fn reference() -> String {
-    let mut page = String::from(
-        "# Configuration\n\nThis page is generated from the declarations in `src/config/` (`UPDATE_DOCS=1 cargo test \
-         --test tidy`).\n\nA key of the server is a flag (`--data-dir`), an environment variable (`INTERFLUVE_DATA_DIR`) \
-         and a key of the TOML file named by `--config` X. A flag wins \
-         over the environment, the environment over the file, the file over the default. Sizes may be written `64MiB`, \
-         times `10s`, lists as TOML arrays. An unknown key or a bad value is refused, with its place and the nearest right \
-         name; nothing is started then.\n\nA key of a stream is set by Kafka's `CreateTopics`, `AlterConfigs` and \
-         `IncrementalAlterConfigs`, in plain numbers, and takes effect at once. Names, types, defaults and ranges are \
-         Kafka's own; keys that begin with `interfluve.` are ours. *Shown* means: checked, kept and shown to clients that \
-         expect it, without any effect here.\n\n# The server\n",
-    );
+    let mut page = String::from(REFERENCE);
     let mut section = None;
     for key in server_keys::all() {
         if section.replace(key.section) != Some(key.section) {

@@ -42,7 +42,7 @@ const OWN: &[Key] = &[
         Section::Listening,
         Kind::Listeners,
         "127.0.0.1:9092",
-        "Addresses for Kafka clients, as [name://]host:port, comma-separated. Port 0 lets the system choose. Empty: none.",
+        "Addresses for Kafka clients: [name://]host:port, comma-separated. Port 0 lets the system choose. Empty: none.",
     ),
     key(
         "kafka.advertised",
@@ -276,7 +276,8 @@ const OWN: &[Key] = &[
         Section::Running,
         Kind::Text,
         "info",
-        "Least important line written: error, warn, info, debug or trace. Or by part of the server: `info,interfluve::kafka=debug`.",
+        "Least important line written: error, warn, info, debug or trace. Or by part of the server: \
+         `info,interfluve::kafka=debug`.",
     ),
     // ── defaults of streams, in Kafka's coarser units
     key(
