@@ -60,6 +60,9 @@ pub trait Field: Sized + PartialEq {
     }
     #[cfg(test)]
     fn sample(rng: &mut fastrand::Rng, form: Form) -> Self;
+    /// Adds one `path=value` for every leaf: what another implementation should see in the same bytes.
+    #[cfg(test)]
+    fn describe(&self, path: &str, out: &mut Vec<String>);
 }
 
 /// A value that may be null at some versions.
@@ -103,6 +106,14 @@ impl<T: Nullable> Field for Option<T> {
     fn sample(rng: &mut fastrand::Rng, form: Form) -> Self {
         if form.nullable && rng.u8(..) < 64 { None } else { Some(T::sample(rng, form.nullable(false))) }
     }
+
+    #[cfg(test)]
+    fn describe(&self, path: &str, out: &mut Vec<String>) {
+        match self {
+            Some(value) => value.describe(path, out),
+            None => out.push(format!("{path}=null")),
+        }
+    }
 }
 
 fn not_null<T>(r: &Reader, value: Option<T>) -> Result<T, WireError> {
@@ -139,6 +150,11 @@ macro_rules! number {
                     _ => random(rng),
                 }
             }
+
+            #[cfg(test)]
+            fn describe(&self, path: &str, out: &mut Vec<String>) {
+                out.push(format!("{path}={self}"));
+            }
         }
     )*};
 }
@@ -174,6 +190,11 @@ impl Field for bool {
     fn sample(rng: &mut fastrand::Rng, _: Form) -> Self {
         rng.bool()
     }
+
+    #[cfg(test)]
+    fn describe(&self, path: &str, out: &mut Vec<String>) {
+        out.push(format!("{path}={self}"));
+    }
 }
 
 impl Field for Uuid {
@@ -197,6 +218,11 @@ impl Field for Uuid {
     #[cfg(test)]
     fn sample(rng: &mut fastrand::Rng, _: Form) -> Self {
         if rng.u8(..) < 32 { Uuid::ZERO } else { Uuid(rng.u128(..)) }
+    }
+
+    #[cfg(test)]
+    fn describe(&self, path: &str, out: &mut Vec<String>) {
+        out.push(format!("{path}={self:?}"));
     }
 }
 
@@ -223,6 +249,11 @@ impl Field for String {
         // Around 127 bytes the compact length takes its second byte.
         let longest = if rng.u8(..) < 16 { 300 } else { 12 };
         (0..rng.usize(..=longest)).map(|_| if rng.u8(..) < 16 { rng.char(..) } else { rng.alphanumeric() }).collect()
+    }
+
+    #[cfg(test)]
+    fn describe(&self, path: &str, out: &mut Vec<String>) {
+        out.push(format!("{path}={}", hex(self.as_bytes())));
     }
 }
 
@@ -260,6 +291,11 @@ impl Field for Bytes {
     fn sample(rng: &mut fastrand::Rng, _: Form) -> Self {
         let longest = if rng.u8(..) < 16 { 2_000 } else { 20 };
         (0..rng.usize(..=longest)).map(|_| rng.u8(..)).collect()
+    }
+
+    #[cfg(test)]
+    fn describe(&self, path: &str, out: &mut Vec<String>) {
+        out.push(format!("{path}={}", hex(self)));
     }
 }
 
@@ -300,6 +336,11 @@ impl Field for Rope {
     fn sample(rng: &mut fastrand::Rng, form: Form) -> Self {
         (0..rng.usize(..4)).map(|_| Bytes::sample(rng, form)).collect::<Vec<_>>().into()
     }
+
+    #[cfg(test)]
+    fn describe(&self, path: &str, out: &mut Vec<String>) {
+        out.push(format!("{path}={}", hex(&self.clone().into_bytes())));
+    }
 }
 
 impl Nullable for Rope {
@@ -336,6 +377,12 @@ impl<T: Field> Field for Vec<T> {
     fn sample(rng: &mut fastrand::Rng, form: Form) -> Self {
         (0..rng.usize(..4)).map(|_| T::sample(rng, form)).collect()
     }
+
+    #[cfg(test)]
+    fn describe(&self, path: &str, out: &mut Vec<String>) {
+        out.push(format!("{path}=[{}]", self.len()));
+        self.iter().enumerate().for_each(|(index, element)| element.describe(&format!("{path}.{index}"), out));
+    }
 }
 
 impl<T: Field> Nullable for Vec<T> {
@@ -354,4 +401,10 @@ impl<T: Field> Nullable for Vec<T> {
     fn put_null(w: &mut Writer, form: Form) -> Result<(), WireError> {
         w.bytes_length(None, form.flexible)
     }
+}
+
+/// Bytes as lower-case hexadecimal digits.
+#[cfg(test)]
+pub fn hex(bytes: &[u8]) -> String {
+    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
 }

@@ -57,6 +57,9 @@ pub trait Message: Sized {
     /// A random message that this version can carry.
     #[cfg(test)]
     fn sample_message(rng: &mut fastrand::Rng, version: i16) -> Self;
+    /// Every leaf as `.path.to.it=value`.
+    #[cfg(test)]
+    fn description(&self) -> Vec<String>;
 }
 
 /// A message that asks.
@@ -155,6 +158,13 @@ macro_rules! message {
             fn sample_message(rng: &mut fastrand::Rng, version: i16) -> Self {
                 let form = Self::form(version).expect("only versions in the range are sampled");
                 $crate::kafka::wire::field::Field::sample(rng, form)
+            }
+
+            #[cfg(test)]
+            fn description(&self) -> Vec<String> {
+                let mut out = Vec::new();
+                $crate::kafka::wire::field::Field::describe(self, "", &mut out);
+                out
             }
         }
     };
@@ -282,6 +292,14 @@ macro_rules! structs {
                     }
                 )*
                 this
+            }
+
+            #[cfg(test)]
+            fn describe(&self, path: &str, out: &mut Vec<String>) {
+                $(
+                    let path_of_field = format!("{path}.{}", stringify!($field));
+                    $crate::kafka::wire::field::Field::describe(&self.$field, &path_of_field, out);
+                )*
             }
         }
 

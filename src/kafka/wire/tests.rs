@@ -37,6 +37,7 @@ macro_rules! every_message {
 
 mod frames;
 mod identity;
+mod oracle;
 mod peer;
 
 use super::Message;
@@ -49,7 +50,7 @@ fn setting(name: &str, default: u64) -> u64 {
 }
 
 /// Calls `check` with random values of every version in turn, each with the seed that makes it again.
-fn each_value<M: Message>(mut check: impl FnMut(i16, &M)) {
+fn each_value<M: Message>(mut check: impl FnMut(i16, u64, &M)) {
     let first = setting("WIRE_SEED", 1);
     let values = setting("WIRE_VALUES", VALUES);
     println!("{}: seeds {first}..{} for each version", M::NAME, first + values);
@@ -60,7 +61,7 @@ fn each_value<M: Message>(mut check: impl FnMut(i16, &M)) {
                 println!("{} version {version} seed {seed}", M::NAME);
             }
             let mut rng = fastrand::Rng::with_seed(seed);
-            check(version, &M::sample_message(&mut rng, version));
+            check(version, seed, &M::sample_message(&mut rng, version));
         }
     }
 }

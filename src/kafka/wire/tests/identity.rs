@@ -9,7 +9,7 @@ const CUT: u64 = 12;
 
 fn check<M: Message + Debug + PartialEq>() {
     let mut seen = 0;
-    super::each_value::<M>(|version, value| {
+    super::each_value::<M>(|version, _, value| {
         let mut w = Writer::new();
         value.encode(&mut w, version).expect("a sampled value can be written");
         let bytes = w.finish().into_bytes();

@@ -9,7 +9,7 @@ use crate::kafka::wire::{Message, Writer};
 
 fn check<M: Message + Debug + PartialEq, P: protocol::Message + protocol::Encodable + protocol::Decodable>() {
     let mut compared = 0u64;
-    super::each_value::<M>(|version, value| {
+    super::each_value::<M>(|version, _, value| {
         if !(P::VERSIONS.min..=P::VERSIONS.max).contains(&version) {
             return;
         }
