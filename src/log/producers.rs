@@ -205,6 +205,8 @@ impl Producers {
     /// Appends a snapshot; the same producers always give the same bytes.
     pub fn encode(&self, out: &mut Vec<u8>) {
         let start = out.len();
+        let most_bytes = PRODUCER_BYTES + REMEMBERED_BATCHES * BATCH_BYTES;
+        out.reserve(SNAPSHOT_HEAD_BYTES + self.known.len() * most_bytes + CRC_BYTES);
         out.extend_from_slice(MAGIC);
         out.extend_from_slice(&VERSION.to_be_bytes());
         out.extend_from_slice(&(self.known.len() as u32).to_be_bytes());

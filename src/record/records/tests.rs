@@ -51,6 +51,7 @@ fn each_malformed_record_says_its_fault() {
         (at_zero(&[NULL, 2, 0]), Fault::Number),
         (at_zero(&[NULL, NULL, 1]), Fault::HeaderCount { claimed: -1, left: 0 }),
         (at_zero(&[NULL, NULL, 2]), Fault::HeaderCount { claimed: 1, left: 0 }),
+        (at_zero(&[NULL, NULL, 4, 0, NULL, 0]), Fault::HeaderCount { claimed: 2, left: 3 }),
         (at_zero(&[NULL, NULL, 0xfe, 0xff, 0xff, 0xff, 0x0f]), Fault::HeaderCount { claimed: i32::MAX, left: 0 }),
         (at_zero(&[NULL, NULL, 2, NULL, NULL]), Fault::Field { claimed: -1, left: 2 }),
         (at_zero(&[NULL, NULL, 2, 2, 7]), Fault::Number),
