@@ -1,48 +1,216 @@
-//! The laws every disk obeys, and the journal on every disk.
+//! The laws that every disk obeys: the operating system's and both of memory's pass one suite.
 
+use std::io::{self, ErrorKind};
 use std::sync::Arc;
 
-use super::Disk;
-use super::journal::{FrameOut, Journal, JournalOptions, Replayed};
 use super::memory::MemDisk;
-use super::os::OsDisk;
+use super::os::{OsDisk, lock};
+use super::{Disk, File, Open, is_full};
 
-fn each(law: impl Fn(Arc<dyn Disk>)) {
+/// Holds a law against every kind of disk, each fresh.
+pub(super) fn on_each_disk(law: impl Fn(Arc<dyn Disk>)) {
     let dir = tempfile::tempdir().unwrap();
     law(Arc::new(OsDisk::new(dir.path())));
     law(Arc::new(MemDisk::new()));
+    law(Arc::new(MemDisk::faulty()));
 }
 
-fn chance() -> impl FnMut() -> u64 {
-    let mut rng = fastrand::Rng::with_seed(7);
-    move || rng.u64(..)
+fn contents(file: &dyn File) -> Vec<u8> {
+    let mut bytes = vec![0; file.len().unwrap() as usize];
+    file.read_exact_at(&mut bytes, 0).unwrap();
+    bytes
+}
+
+fn kind<T>(result: io::Result<T>) -> ErrorKind {
+    result.err().map_or_else(|| panic!("it was done"), |error| error.kind())
 }
 
 #[test]
-fn a_journal_gives_back_what_was_written() {
-    each(|disk| {
-        let options = JournalOptions { file_bytes: 16 << 10, keep_spare: 1 };
-        let mut written = Vec::new();
-        for round in 0..5u8 {
-            let mut seen = Vec::new();
-            let (mut journal, report) = Journal::open(disk.clone(), "lane-0", options, &mut chance(), &mut |news| {
-                match news {
-                    Replayed::Frame(frame) => seen.push((frame.kind, frame.payload.to_vec())),
-                    rot => panic!("{rot:?}"),
-                }
-                Ok(())
-            })
-            .unwrap();
-            assert_eq!(seen, written);
-            assert_eq!(report.frames as usize, written.len());
-            let mut syncer = journal.syncer();
-            for size in [0usize, 1, 63, 64, 65, 4000, 20_000] {
-                let bytes = vec![round + 1; size];
-                journal.reserve(size as u64).unwrap();
-                journal.write(&[FrameOut { kind: round, slices: &[&bytes[..size / 2], &bytes[size / 2..]] }]).unwrap();
-                written.push((round, bytes));
-            }
-            assert_eq!(syncer.sync().unwrap() as usize, written.len());
+fn a_file_is_opened_as_asked_or_not_at_all() {
+    on_each_disk(|disk| {
+        for (name, how, expected) in [
+            ("a", Open::Read, Some(ErrorKind::NotFound)),
+            ("a", Open::Write, Some(ErrorKind::NotFound)),
+            ("a", Open::CreateNew, None),
+            ("a", Open::CreateNew, Some(ErrorKind::AlreadyExists)),
+            ("a", Open::Read, None),
+            ("a", Open::Write, None),
+            ("a", Open::CreateOrOpen, None),
+            ("b", Open::CreateOrOpen, None),
+            ("none/a", Open::CreateOrOpen, Some(ErrorKind::NotFound)),
+        ] {
+            assert_eq!(disk.open(name, how).err().map(|error| error.kind()), expected, "{name} {how:?}");
         }
     });
+}
+
+#[test]
+fn names_that_could_leave_the_root_are_refused() {
+    on_each_disk(|disk| {
+        for name in ["/a", "../a", "a/../b", "a//b", "a/", "./a", ".", "", "a\0b"] {
+            assert_eq!(kind(disk.open(name, Open::CreateOrOpen)), ErrorKind::InvalidInput, "{name:?}");
+            assert_eq!(kind(disk.rename("a", name)), ErrorKind::InvalidInput, "{name:?}");
+            assert_eq!(kind(disk.remove(name)), ErrorKind::InvalidInput, "{name:?}");
+        }
+        assert_eq!(kind(disk.list("..")), ErrorKind::InvalidInput);
+        assert_eq!(kind(disk.create_dir_all("a/..")), ErrorKind::InvalidInput);
+    });
+}
+
+#[test]
+fn slices_are_written_one_behind_the_other() {
+    on_each_disk(|disk| {
+        let file = disk.open("a", Open::CreateNew).unwrap();
+        file.write_at(&[b"", b"one", b"", b"two"], 0).unwrap();
+        file.write_at(&[], 100).unwrap();
+        file.write_at(&[b"ne"], 1).unwrap();
+        file.write_at(&[b"four"], 8).unwrap();
+        assert_eq!(contents(&*file), b"onetwo\0\0four");
+    });
+}
+
+#[test]
+fn more_slices_than_one_call_takes_are_written() {
+    on_each_disk(|disk| {
+        let file = disk.open("a", Open::CreateNew).unwrap();
+        let parts: Vec<Vec<u8>> = (0..5000usize).map(|n| vec![n as u8; n % 7]).collect();
+        let slices: Vec<&[u8]> = parts.iter().map(Vec::as_slice).collect();
+        file.write_at(&slices, 0).unwrap();
+        assert_eq!(contents(&*file), parts.concat());
+    });
+}
+
+#[test]
+fn reading_ends_at_the_end() {
+    on_each_disk(|disk| {
+        let file = disk.open("a", Open::CreateNew).unwrap();
+        file.write_at(&[&[7; 5000]], 0).unwrap();
+        let mut buf = [0; 100];
+        for (at, expected) in [(0, 100), (4950, 50), (5000, 0), (9000, 0)] {
+            assert_eq!(file.read_at(&mut buf, at).unwrap(), expected, "at {at}");
+        }
+        assert_eq!(kind(file.read_exact_at(&mut buf, 4950)), ErrorKind::UnexpectedEof);
+    });
+}
+
+#[test]
+fn a_file_opened_for_reading_is_not_written() {
+    on_each_disk(|disk| {
+        disk.open("a", Open::CreateNew).unwrap();
+        let file = disk.open("a", Open::Read).unwrap();
+        assert!(file.write_at(&[b"x"], 0).is_err());
+        assert!(file.is_empty().unwrap());
+    });
+}
+
+#[test]
+fn what_was_cut_is_zeros_when_the_file_grows_again() {
+    on_each_disk(|disk| {
+        let file = disk.open("a", Open::CreateNew).unwrap();
+        file.write_at(&[&[1; 10_000]], 0).unwrap();
+        file.set_len(5).unwrap();
+        file.set_len(10_000).unwrap();
+        assert_eq!(contents(&*file), [&[1; 5][..], &[0; 9995]].concat());
+    });
+}
+
+#[test]
+fn allocating_grows_and_keeps() {
+    on_each_disk(|disk| {
+        let file = disk.open("a", Open::CreateNew).unwrap();
+        file.write_at(&[b"abc"], 0).unwrap();
+        for (bytes, len) in [(2, 3), (9000, 9000), (10, 9000)] {
+            file.allocate(bytes).unwrap();
+            assert_eq!(file.len().unwrap(), len, "allocate {bytes}");
+        }
+        assert_eq!(contents(&*file), [&b"abc"[..], &[0; 8997]].concat());
+    });
+}
+
+#[test]
+fn what_was_synced_is_there_after_rereading() {
+    on_each_disk(|disk| {
+        let file = disk.open("a", Open::CreateNew).unwrap();
+        file.write_at(&[b"abc"], 0).unwrap();
+        file.sync().unwrap();
+        file.reread().unwrap();
+        assert_eq!(contents(&*disk.open("a", Open::Read).unwrap()), b"abc");
+    });
+}
+
+#[test]
+fn directories_list_their_own_names_in_order() {
+    on_each_disk(|disk| {
+        disk.create_dir_all("b/c").unwrap();
+        disk.create_dir_all("b/c").unwrap();
+        disk.create_dir_all("").unwrap();
+        for name in ["z", "b/2", "b/10", "b/c/deep", "bb"] {
+            disk.open(name, Open::CreateNew).unwrap();
+        }
+        for (dir, expected) in
+            [("", &["b", "bb", "z"][..]), ("b", &["10", "2", "c"]), ("b/c", &["deep"]), ("none", &[])]
+        {
+            assert_eq!(disk.list(dir).unwrap(), expected, "{dir:?}");
+        }
+        for dir in ["", "b", "b/c"] {
+            disk.sync_dir(dir).unwrap();
+        }
+        assert_eq!(kind(disk.sync_dir("none")), ErrorKind::NotFound);
+    });
+}
+
+#[test]
+fn a_rename_replaces_and_an_open_file_follows() {
+    on_each_disk(|disk| {
+        disk.create_dir_all("d").unwrap();
+        let file = disk.open("a", Open::CreateNew).unwrap();
+        disk.open("d/b", Open::CreateNew).unwrap().write_at(&[b"old"], 0).unwrap();
+        disk.rename("a", "d/b").unwrap();
+        file.write_at(&[b"new!"], 0).unwrap();
+        assert_eq!(contents(&*disk.open("d/b", Open::Read).unwrap()), b"new!");
+        assert_eq!(disk.list("").unwrap(), ["d"]);
+        assert_eq!(kind(disk.rename("a", "c")), ErrorKind::NotFound);
+        assert_eq!(kind(disk.rename("d/b", "none/c")), ErrorKind::NotFound);
+        assert_eq!(kind(disk.rename("d/b", "d")), ErrorKind::IsADirectory);
+        assert_eq!(kind(disk.rename("d", "e")), ErrorKind::IsADirectory);
+    });
+}
+
+#[test]
+fn removing_takes_a_file_or_an_empty_directory() {
+    on_each_disk(|disk| {
+        disk.create_dir_all("d").unwrap();
+        let file = disk.open("d/a", Open::CreateNew).unwrap();
+        file.write_at(&[b"still"], 0).unwrap();
+        assert_eq!(kind(disk.remove("d")), ErrorKind::DirectoryNotEmpty);
+        disk.remove("d/a").unwrap();
+        assert_eq!(contents(&*file), b"still", "an open file outlives its name");
+        disk.remove("d").unwrap();
+        assert_eq!(kind(disk.remove("d")), ErrorKind::NotFound);
+        assert!(disk.list("").unwrap().is_empty());
+    });
+}
+
+#[test]
+fn there_is_room_on_a_fresh_disk() {
+    on_each_disk(|disk| assert!(disk.free_bytes().unwrap() > 1 << 20));
+}
+
+#[test]
+fn a_data_directory_has_one_owner() {
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("made/for/it");
+    let held = lock(&path).unwrap();
+    assert_eq!(kind(lock(&path)), ErrorKind::WouldBlock);
+    drop(held);
+    lock(&path).unwrap();
+}
+
+#[test]
+fn a_full_disk_is_told_from_a_broken_one() {
+    for (errno, expected) in
+        [(rustix::io::Errno::NOSPC, true), (rustix::io::Errno::DQUOT, true), (rustix::io::Errno::IO, false)]
+    {
+        assert_eq!(is_full(&io::Error::from(errno)), expected, "{errno:?}");
+    }
 }

@@ -36,7 +36,7 @@ pub trait Disk: Send + Sync + 'static {
     fn create_dir_all(&self, name: &str) -> io::Result<()>;
     /// The names directly in `dir`, sorted, without the path; a missing directory is empty.
     fn list(&self, dir: &str) -> io::Result<Vec<String>>;
-    /// Replaces `to` if it is a file. Durable after [`Disk::sync_dir`] of both directories.
+    /// Renames a file, replacing `to` if it is one; `IsADirectory` if either is none. Durable after [`Disk::sync_dir`] of both directories.
     fn rename(&self, from: &str, to: &str) -> io::Result<()>;
     /// Removes a file, or an empty directory. Durable after [`Disk::sync_dir`].
     fn remove(&self, name: &str) -> io::Result<()>;

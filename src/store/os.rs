@@ -69,7 +69,11 @@ impl Disk for OsDisk {
     }
 
     fn rename(&self, from: &str, to: &str) -> io::Result<()> {
-        fs::rename(self.path(from)?, self.path(to)?)
+        let (from, to) = (self.path(from)?, self.path(to)?);
+        if fs::symlink_metadata(&from)?.is_dir() || to.is_dir() {
+            return Err(io::ErrorKind::IsADirectory.into());
+        }
+        fs::rename(from, to)
     }
 
     fn remove(&self, name: &str) -> io::Result<()> {
@@ -139,7 +143,7 @@ impl File for OsFile {
             }
         }
         // A file system without fallocate: zeros behind the end take the space.
-        const ZEROS: [u8; 64 << 10] = [0; 64 << 10];
+        static ZEROS: [u8; 64 << 10] = [0; 64 << 10];
         let mut at = self.len()?;
         while at < bytes {
             let n = (bytes - at).min(ZEROS.len() as u64) as usize;

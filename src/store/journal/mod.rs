@@ -11,6 +11,8 @@
 
 mod frame;
 mod scan;
+#[cfg(test)]
+mod tests;
 
 use std::collections::VecDeque;
 use std::io;
@@ -133,6 +135,8 @@ struct Used {
     last: FrameNo,
     /// What its frames take, in bytes.
     live: u64,
+    /// Its length, in bytes.
+    capacity: u64,
 }
 
 struct Current {
@@ -214,7 +218,13 @@ impl Journal {
         visit: &mut dyn FnMut(Replayed) -> io::Result<()>,
     ) -> io::Result<(Journal, ReplayReport)> {
         disk.create_dir_all(dir)?;
-        disk.sync_dir(parent(dir))?;
+        let mut name = dir;
+        while !name.is_empty() {
+            // Also what another process did to the names and was killed before it could sync.
+            disk.sync_dir(name)?;
+            name = parent(name);
+        }
+        disk.sync_dir("")?;
         let mut found = find(&*disk, dir, Open::Write)?;
         for file in &mut found {
             // Whoever wrote this may have been killed between writing and syncing, or stopped because a sync failed.
@@ -235,7 +245,7 @@ impl Journal {
             next: last + 1,
             durable: last,
             claimed: walked.report.durable,
-            last_plain: last,
+            last_plain: walked.last_plain,
             plan: (0, 0),
             shared: Arc::new(Shared(Mutex::new(Told { written: last, ..Told::default() }))),
             failed: false,
@@ -267,7 +277,7 @@ impl Journal {
         let (counts, dead) = found.split_at(keep);
         // Newest first and one by one, so that a crash in between leaves no hole in the middle.
         for file in dead.iter().rev() {
-            self.retire(file.sequence)?;
+            self.retire(file.sequence, file.bytes)?;
         }
         if let Some((file, kept)) = counts.last().zip(walked.kept[..counts.len()].last())
             && file.header.is_some()
@@ -280,7 +290,8 @@ impl Journal {
         for (file, kept) in counts.iter().zip(&walked.kept) {
             // A file that is rot from end to end goes when the one before it goes.
             last = last.max(kept.last);
-            self.used.push_back(Used { sequence: file.sequence, last, live: kept.end - START });
+            let live = kept.end - START;
+            self.used.push_back(Used { sequence: file.sequence, last, live, capacity: file.bytes });
         }
         Ok(())
     }
@@ -386,8 +397,8 @@ impl Journal {
         while let Some(last) = self.oldest_file_last_frame()
             && last < below
         {
-            let sequence = self.used[0].sequence;
-            let retired = self.retire(sequence);
+            let Used { sequence, capacity, .. } = self.used[0];
+            let retired = self.retire(sequence, capacity);
             self.poison(retired)?;
             self.used.pop_front();
         }
@@ -463,7 +474,8 @@ impl Journal {
         // Durable with the first frame that is.
         let written = write_header(&*ready.file, &ready.header);
         self.poison(written)?;
-        self.used.push_back(Used { sequence: ready.header.sequence, last: self.next - 1, live: 0 });
+        let (sequence, capacity) = (ready.header.sequence, ready.capacity);
+        self.used.push_back(Used { sequence, last: self.next - 1, live: 0, capacity });
         self.open = Some(Current { file: ready.file, salt: ready.header.salt, capacity: ready.capacity, end: START });
         self.plan = match self.plan {
             (0, _) => (0, START),
@@ -520,9 +532,10 @@ impl Journal {
     }
 
     /// Takes a file out of the journal, durably.
-    fn retire(&mut self, sequence: u64) -> io::Result<()> {
+    fn retire(&mut self, sequence: u64, capacity: u64) -> io::Result<()> {
         let path = self.path(&file_name(sequence));
-        if self.spare.len() < self.options.keep_spare {
+        // One that was made larger for a large frame would hold that space for ever.
+        if self.spare.len() < self.options.keep_spare && capacity <= self.options.file_bytes {
             let spare = format!("{SPARE}{sequence:016x}");
             self.disk.rename(&path, &self.path(&spare))?;
             self.spare.push(spare);

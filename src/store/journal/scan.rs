@@ -177,6 +177,8 @@ pub(super) struct Walked {
     pub report: ReplayReport,
     /// One for each file.
     pub kept: Vec<Kept>,
+    /// The last frame that counts and is not a mark.
+    pub last_plain: FrameNo,
     /// Files from here on hold nothing that counts.
     pub files: usize,
 }
@@ -204,7 +206,7 @@ pub(super) fn walk(files: &[Found], visit: &mut Visit<'_>) -> io::Result<Walked>
     let kept = vec![Kept { last: 0, end: START }; files.len()];
     let mut walk = Walk {
         files,
-        out: Walked { report: ReplayReport::default(), kept, files: 0 },
+        out: Walked { report: ReplayReport::default(), kept, last_plain: 0, files: 0 },
         next: None,
         after: (0, START),
         seen: vec![START; files.len()],
@@ -232,6 +234,10 @@ impl Walk<'_> {
                 self.lost.get_or_insert(found.name.clone());
                 continue;
             };
+            if index == 0 && header.previous == 0 {
+                // The first there ever was, even if a power cut took the header that says so.
+                self.next = Some(1);
+            }
             if index > 0 && header.previous != files[index - 1].sequence {
                 self.lost.get_or_insert(file_name(header.previous));
             }
@@ -256,6 +262,7 @@ impl Walk<'_> {
                 report.frames += 1;
                 report.bytes += frame_bytes(u64::from(frame.length));
                 if frame.kind != MARK {
+                    self.out.last_plain = frame.number;
                     visit(Replayed::Frame(FrameIn { number: frame.number, kind: frame.kind, payload }))?;
                 }
             }

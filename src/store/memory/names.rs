@@ -8,10 +8,13 @@ use std::sync::{Arc, Mutex};
 use super::inode::Inode;
 use super::{Chance, Survives, held, parent};
 
+/// A file, known by all its names and open handles.
+pub(super) type Shared = Arc<Mutex<Inode>>;
+
 #[derive(Clone)]
 pub(super) enum Node {
     Dir,
-    File(Arc<Mutex<Inode>>),
+    File(Shared),
 }
 
 #[derive(Default)]
@@ -52,7 +55,7 @@ impl Names {
         self.seen.get(name)
     }
 
-    pub fn file(&self, name: &str) -> io::Result<Arc<Mutex<Inode>>> {
+    pub fn file(&self, name: &str) -> io::Result<Shared> {
         match self.seen.get(name) {
             Some(Node::File(inode)) => Ok(inode.clone()),
             Some(Node::Dir) => Err(io::ErrorKind::IsADirectory.into()),
@@ -60,7 +63,7 @@ impl Names {
         }
     }
 
-    pub fn files(&self) -> impl Iterator<Item = &Arc<Mutex<Inode>>> {
+    pub fn files(&self) -> impl Iterator<Item = &Shared> {
         self.seen.values().filter_map(|node| match node {
             Node::File(inode) => Some(inode),
             Node::Dir => None,
@@ -81,7 +84,7 @@ impl Names {
         self.pending.push((dir.to_owned(), change));
     }
 
-    pub fn create(&mut self, name: &str) -> io::Result<Arc<Mutex<Inode>>> {
+    pub fn create(&mut self, name: &str) -> io::Result<Shared> {
         if !self.is_dir(parent(name)) {
             return Err(io::ErrorKind::NotFound.into());
         }
@@ -187,7 +190,7 @@ impl Names {
 
 /// Copies of files: one for each, by however many names it is known.
 #[derive(Default)]
-struct Copies(Vec<(Arc<Mutex<Inode>>, Arc<Mutex<Inode>>)>);
+struct Copies(Vec<(Shared, Shared)>);
 
 impl Copies {
     fn all(&mut self, names: &BTreeMap<String, Node>, copy: &mut dyn FnMut(&Inode) -> Inode) -> BTreeMap<String, Node> {
