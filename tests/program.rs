@@ -1,0 +1,110 @@
+//! The program as people meet it: its start and its end, its directory, its refusals and its exit codes. The server runs
+//! as a process of its own, on free ports.
+
+#[path = "program/process.rs"]
+mod process;
+
+use std::fs;
+
+use process::{Server, output};
+
+#[test]
+fn it_says_ready_on_one_line_with_real_ports() {
+    let dir = tempfile::tempdir().expect("a directory");
+    let server = Server::start(dir.path(), &[]);
+    assert_eq!(server.ready["ready"], true);
+    assert_eq!(server.ready["pid"], server.pid());
+    for face in ["kafka", "aws"] {
+        assert!(!server.address(face).ends_with(":0"), "{}", server.ready);
+    }
+}
+
+#[test]
+fn health_and_metrics_have_a_port_of_their_own_if_asked() {
+    let dir = tempfile::tempdir().expect("a directory");
+    let server = Server::start(dir.path(), &["--metrics-listen", "127.0.0.1:0"]);
+    for (path, want) in [("/healthz", "ok"), ("/readyz", "ready"), ("/metrics", "process_resident_memory_bytes")] {
+        let (status, body) = server.http("metrics", &format!("GET {path}"), "");
+        assert!(status.contains("200") && body.contains(want), "{path}: {status} {body}");
+    }
+}
+
+#[test]
+fn a_signal_stops_it_cleanly() {
+    for signal in ["TERM", "INT"] {
+        let dir = tempfile::tempdir().expect("a directory");
+        let server = Server::start(dir.path(), &[]);
+        server.signal(signal);
+        let (status, said) = server.ended();
+        assert_eq!(status.code(), Some(0), "{signal}: {said}");
+    }
+}
+
+#[test]
+fn the_screen_says_where_everything_is() {
+    let dir = tempfile::tempdir().expect("a directory");
+    let server = Server::start(dir.path(), &[]);
+    let (kafka, aws) = (server.address("kafka"), server.address("aws"));
+    server.signal("TERM");
+    let (_, said) = server.ended();
+    for part in ["interfluve 0.", dir.path().to_str().expect("UTF-8"), &kafka, &aws, "One disk, no replica"] {
+        assert!(said.contains(part), "{part:?} in\n{said}");
+    }
+}
+
+#[test]
+fn memory_keeps_nothing_and_says_so() {
+    let server = Server::start(std::path::Path::new("memory:"), &[]);
+    server.signal("TERM");
+    let (status, said) = server.ended();
+    assert!(status.success() && said.contains("MEMORY ONLY: nothing is kept"), "{said}");
+    assert!(!std::path::Path::new("memory:").exists());
+}
+
+#[test]
+fn a_second_server_on_one_directory_is_refused() {
+    let dir = tempfile::tempdir().expect("a directory");
+    let first = Server::start(dir.path(), &[]);
+    let path = dir.path().to_str().expect("UTF-8");
+    let (code, _, said) = output(&["--data-dir", path, "--kafka-listeners", "127.0.0.1:0", "--aws-listen", ""]);
+    assert_eq!(code, 1);
+    assert!(said.contains(&format!("in use by process {}", first.pid())), "{said}");
+}
+
+#[test]
+fn a_directory_of_a_newer_format_is_refused() {
+    let dir = tempfile::tempdir().expect("a directory");
+    fs::write(dir.path().join("format"), "format 99\ncluster x\nwritten-by 9.9.9\n").expect("written");
+    let (code, _, said) = output(&["--data-dir", dir.path().to_str().expect("UTF-8")]);
+    assert_eq!(code, 1);
+    assert!(said.contains("format 99, written by interfluve 9.9.9") && said.contains("formats up to 1"), "{said}");
+}
+
+#[test]
+fn a_port_that_is_taken_is_named_with_the_flag_that_changes_it() {
+    let taken = std::net::TcpListener::bind("127.0.0.1:0").expect("a port");
+    let address = taken.local_addr().expect("bound").to_string();
+    let (code, _, said) = output(&["--data-dir", "memory:", "--kafka-listeners", &address]);
+    assert_eq!(code, 1);
+    assert!(said.contains(&address) && said.contains("--kafka-listeners"), "{said}");
+}
+
+#[test]
+fn bad_settings_are_refused_with_a_code_of_their_own() {
+    let (code, out, said) = output(&["--num-partitions", "none", "--kafka-listner", "x:1"]);
+    assert_eq!((code, out.as_str()), (2, ""));
+    for part in ["--num-partitions: \"none\"", "--kafka-listner", "did you mean --kafka-listeners?"] {
+        assert!(said.contains(part), "{part:?} in {said}");
+    }
+}
+
+#[test]
+fn lines_of_the_log_can_be_json() {
+    let dir = tempfile::tempdir().expect("a directory");
+    let server = Server::start(dir.path(), &["--log", "json", "--log-level", "debug"]);
+    server.signal("TERM");
+    let (_, said) = server.ended();
+    let lines = said.lines().filter(|line| line.starts_with('{'));
+    let bad: Vec<_> = lines.filter(|line| serde_json::from_str::<serde_json::Value>(line).is_err()).collect();
+    assert!(bad.is_empty(), "{bad:?}");
+}
