@@ -1,7 +1,15 @@
 //! The Kafka face: it translates Kafka's protocol into the engine's eight verbs and back, and holds nothing.
 
+pub mod api;
+pub mod connection;
+pub mod cx;
+pub mod doors;
 pub mod error;
 pub mod frame;
 pub mod group;
+pub mod listen;
+pub mod recompress;
 pub mod session;
+pub mod settings;
+pub mod table;
 pub mod wire;

@@ -1,0 +1,91 @@
+//! AlterConfigs (33): all settings of a resource, at once: what is not named goes back to its default. Superseded by
+//! IncrementalAlterConfigs (44) and still sent by older clients.
+//!
+//! Serves v0–2: v2 flexible. Settings of topics can be altered; those of a broker are fixed while it runs.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use super::{Answer, Api};
+use crate::engine::{Catalog, Change};
+use crate::kafka::cx::{Call, Cx};
+use crate::kafka::error::{Code, Refusal};
+use crate::kafka::settings::{self, Target};
+use crate::kafka::wire::messages::alter_configs::{
+    AlterConfigsRequest, AlterConfigsResource, AlterConfigsResourceResponse, AlterConfigsResponse,
+};
+
+pub struct AlterConfigs;
+
+impl Api for AlterConfigs {
+    type Request = AlterConfigsRequest;
+    type Response = AlterConfigsResponse;
+
+    async fn handle(cx: Arc<Cx>, _call: Call, request: AlterConfigsRequest) -> Answer<AlterConfigsResponse> {
+        let catalog = cx.engine.catalog();
+        let names = request.resources.iter().map(|r| (r.resource_type, r.resource_name.clone())).collect();
+        let plans = request.resources.iter().map(|resource| plan(&cx, &catalog, resource)).collect();
+        let outcomes = alter(&cx, &catalog, names, plans, request.validate_only).await;
+        let responses = outcomes.into_iter().map(|((resource_type, resource_name), outcome)| {
+            let (error_code, error_message) = wire(outcome);
+            AlterConfigsResourceResponse { error_code, error_message, resource_type, resource_name }
+        });
+        Answer::Now(AlterConfigsResponse { responses: responses.collect(), ..Default::default() })
+    }
+}
+
+fn plan(cx: &Cx, catalog: &Catalog, resource: &AlterConfigsResource) -> Result<Option<Change>, Refusal> {
+    let target = settings::target(cx, catalog, resource.resource_type, &resource.resource_name)?;
+    let mut set = BTreeMap::new();
+    if let Target::Topic(stream) = &target {
+        set.extend(stream.settings.keys().map(|name| (name.clone(), None)));
+    }
+    for config in &resource.configs {
+        let null = || Refusal::new(Code::InvalidConfig, format!("Null value not supported for : {}", config.name));
+        set.insert(config.name.clone(), Some(config.value.clone().ok_or_else(null)?));
+    }
+    settings::change(cx, &target, set)
+}
+
+/// Type and name of a resource.
+pub(super) type Resource = (i8, String);
+
+/// Makes all planned changes with one call, or only asks whether they could be made.
+pub(super) async fn alter(
+    cx: &Cx,
+    catalog: &Catalog,
+    names: Vec<Resource>,
+    plans: Vec<Result<Option<Change>, Refusal>>,
+    validate_only: bool,
+) -> Vec<(Resource, Result<(), Refusal>)> {
+    let mut outcomes = Vec::with_capacity(names.len());
+    let (mut at, mut changes) = (Vec::new(), Vec::new());
+    for (name, plan) in names.iter().zip(plans) {
+        let twice = names.iter().filter(|other| *other == name).count() > 1;
+        let outcome = match plan {
+            _ if twice => Err(Refusal::new(Code::InvalidRequest, "Each resource must appear at most once.")),
+            Ok(Some(change)) if validate_only => catalog.check(&change).map_err(|error| Refusal::from(&error)),
+            Ok(Some(change)) => {
+                at.push(outcomes.len());
+                changes.push(change);
+                Ok(())
+            }
+            Ok(None) => Ok(()),
+            Err(refusal) => Err(refusal),
+        };
+        outcomes.push((name.clone(), outcome));
+    }
+    if !changes.is_empty() {
+        for (at, changed) in at.into_iter().zip(cx.engine.change(changes).await) {
+            outcomes[at].1 = changed.map(drop).map_err(|error| Refusal::from(&error));
+        }
+    }
+    outcomes
+}
+
+pub(super) fn wire(outcome: Result<(), Refusal>) -> (i16, Option<String>) {
+    match outcome {
+        Ok(()) => (Code::None.wire(), None),
+        Err(Refusal { code, message }) => (code.wire(), Some(message)),
+    }
+}

@@ -1,0 +1,80 @@
+//! ApiVersions (18): what a client may ask here.
+//!
+//! Serves v0–5: v3 flexible, client software, features (KIP-511, KIP-584) · v4 features whose minimum is 0 · v5 the
+//! broker the client means (KIP-1242). A version from the future is answered by the table, before it comes here.
+//! Never lists what is not served: every line comes from the table.
+
+use std::sync::Arc;
+
+use super::{Answer, Api};
+use crate::kafka::cx::{Call, Cx};
+use crate::kafka::error::Code;
+use crate::kafka::table;
+use crate::kafka::wire::messages::api_versions::{ApiVersionsRequest, ApiVersionsResponse};
+
+pub struct ApiVersions;
+
+/// Longer names of software are refused: no client has one, and they are kept as long as the connection.
+const SOFTWARE_LIMIT_BYTES: usize = 256;
+
+impl Api for ApiVersions {
+    type Request = ApiVersionsRequest;
+    type Response = ApiVersionsResponse;
+
+    async fn handle(cx: Arc<Cx>, call: Call, request: ApiVersionsRequest) -> Answer<ApiVersionsResponse> {
+        if call.version >= 3 {
+            let software = (request.client_software_name, request.client_software_version);
+            if !is_software(&software.0) || !is_software(&software.1) {
+                return refused(Code::InvalidRequest);
+            }
+            tracing::debug!(peer = %call.conn.peer, name = software.0, version = software.1, "client software");
+            // Asked twice on one connection, the first answer stands.
+            let _ = call.conn.software.set(software);
+        }
+        if let Some(cluster_id) = request.cluster_id
+            && request.node_id >= 0
+            && (cluster_id != cx.options.cluster_id || request.node_id != cx.options.node_id)
+        {
+            return refused(Code::RebootstrapRequired);
+        }
+        // No feature is served yet that a client switches on by a finalized level: no epoch, no features.
+        Answer::Now(ApiVersionsResponse { api_keys: table::api_keys(), ..ApiVersionsResponse::default() })
+    }
+}
+
+fn refused(code: Code) -> Answer<ApiVersionsResponse> {
+    Answer::Now(ApiVersionsResponse { error_code: code.wire(), ..ApiVersionsResponse::default() })
+}
+
+/// Letters, digits, `-` and `.`, beginning and ending with a letter or digit (KIP-511).
+fn is_software(name: &str) -> bool {
+    let inner = |b: u8| b.is_ascii_alphanumeric() || b == b'-' || b == b'.';
+    let outer = |b: Option<&u8>| b.is_some_and(u8::is_ascii_alphanumeric);
+    let bytes = name.as_bytes();
+    bytes.len() <= SOFTWARE_LIMIT_BYTES
+        && outer(bytes.first())
+        && outer(bytes.last())
+        && bytes.iter().all(|&b| inner(b))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn software_is_named_as_kafka_allows() {
+        for (name, fine) in [
+            ("apache-kafka-java", true),
+            ("librdkafka", true),
+            ("4.4.0", true),
+            ("a", true),
+            ("", false),
+            ("-x", false),
+            ("x.", false),
+            ("a b", false),
+            ("a_b", false),
+        ] {
+            assert_eq!(is_software(name), fine, "{name}");
+        }
+    }
+}

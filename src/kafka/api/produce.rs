@@ -1,0 +1,386 @@
+//! Produce (0): records for partitions, one batch for each.
+//!
+//! Serves v3–13: v3 transactional id, magic 2 only · v5 log start · v7 zstd · v8 errors of single records (KIP-467) ·
+//! v9 flexible · v10 leaders in the answer (KIP-951) · v12 transactions v2 (KIP-890) · v13 topic ids (KIP-516).
+//! Versions 0–2 are listed and refused, as in Kafka (KAFKA-18659).
+//!
+//! Every batch is checked (length, header, CRC) before the first one is placed, and every one is placed before anything
+//! is awaited: the order of requests on a connection is the order in the logs. acks 1 and -1 are answered when the
+//! batch is durable, acks 0 never. Transactions are not served yet and refused.
+//!
+//! A batch is stored as it came. What has it opened stands in one place: [`Opening`].
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use bytes::Bytes;
+
+use super::{Answer, Api, Later};
+use crate::config::stream::{Compression, StreamSettings, TimestampType};
+use crate::engine::catalog::Stream;
+use crate::engine::{Catalog, Group, Origin, Part, Permit, Placed, Receipt, Refused};
+use crate::ids::{LogId, Timestamp};
+use crate::kafka::cx::{self, Call, Cx};
+use crate::kafka::error::Code;
+use crate::kafka::recompress;
+use crate::kafka::wire::messages::produce::{
+    BatchIndexAndErrorMessage, PartitionProduceResponse, ProduceRequest, ProduceResponse, TopicProduceData,
+    TopicProduceResponse,
+};
+use crate::record::batch::{self, Batch, Header};
+use crate::record::compress::{Codec, Limits};
+use crate::record::records;
+
+pub struct Produce;
+
+/// From here on topics have ids and no names.
+const IDS_FROM: i16 = 13;
+/// From here on zstd may be used.
+const ZSTD_FROM: i16 = 7;
+/// A timeout shorter than this is taken for this: durability is not a race.
+const SHORTEST_WAIT: Duration = Duration::from_secs(1);
+
+impl Api for Produce {
+    type Request = ProduceRequest;
+    type Response = ProduceResponse;
+
+    async fn handle(cx: Arc<Cx>, call: Call, request: ProduceRequest) -> Answer<ProduceResponse> {
+        let Call { version, client_id, permit, .. } = call;
+        let acks = request.acks;
+        let wait = Duration::from_millis(u64::try_from(request.timeout_ms).unwrap_or(0)).max(SHORTEST_WAIT);
+        let topics = place(&cx, version, request, permit);
+        match acks {
+            0 => Answer::Silent(silent(client_id, topics)),
+            _ => Answer::Later(Box::pin(answer(topics, wait))),
+        }
+    }
+}
+
+/// A topic of the request with its partitions under way.
+struct Topic {
+    name: String,
+    topic_id: crate::kafka::wire::Uuid,
+    partitions: Vec<Partition>,
+}
+
+struct Partition {
+    index: i32,
+    fate: Fate,
+}
+
+enum Fate {
+    Placed { receipt: Receipt, log_append_time: bool },
+    Refused(Refusal),
+}
+
+/// Why a batch was not taken.
+struct Refusal {
+    code: Code,
+    message: Option<String>,
+    /// Records at fault, by their index in the batch.
+    records: Vec<(i32, &'static str)>,
+}
+
+impl From<Code> for Refusal {
+    fn from(code: Code) -> Refusal {
+        Refusal { code, message: None, records: Vec::new() }
+    }
+}
+
+impl Refusal {
+    fn new(code: Code, message: impl Into<String>) -> Refusal {
+        Refusal { code, message: Some(message.into()), records: Vec::new() }
+    }
+}
+
+/// Checks every batch, then places them, all without an await.
+fn place(cx: &Cx, version: i16, request: ProduceRequest, permit: Permit) -> Vec<Topic> {
+    let catalog = cx.engine.catalog();
+    let now = cx.engine.clock().now();
+    let all = match request.acks {
+        -1..=1 => None,
+        _ => Some(Code::InvalidRequiredAcks),
+    };
+    let mut checked = Vec::new();
+    let mut topics = Vec::with_capacity(request.topic_data.len());
+    for topic in request.topic_data {
+        let TopicProduceData { name, topic_id, partition_data } = topic;
+        let stream = if version >= IDS_FROM {
+            cx::topic_by_id(&catalog, topic_id).ok_or(Code::UnknownTopicId)
+        } else {
+            topic_named(&catalog, &name)
+        };
+        let mut partitions = Vec::with_capacity(partition_data.len());
+        for data in partition_data {
+            let batch = match (all, &stream) {
+                (Some(code), _) | (None, &Err(code)) => Err(Refusal::from(code)),
+                (None, &Ok(stream)) => check(cx, version, stream, data.index, data.records, now),
+            };
+            partitions.push(data.index);
+            checked.push(batch);
+        }
+        topics.push((name, topic_id, partitions));
+    }
+    let last = checked.iter().rposition(Result::is_ok);
+    let mut permit = Some(permit);
+    let mut fates = checked.into_iter().enumerate().map(|(at, batch)| match batch {
+        Err(refusal) => Fate::Refused(refusal),
+        Ok(Sound { log, batch, log_append_time }) => {
+            // One group for each partition: one that is refused leaves the others alone. The memory of the frame is
+            // given back with its last batch.
+            let permit = permit.take_if(|_| Some(at) == last).unwrap_or_default();
+            let part = Part { log, batch, expect: None, shard: None };
+            let group = Group { parts: vec![part], origin: Origin::Client };
+            Fate::Placed { receipt: cx.engine.append(group, permit), log_append_time }
+        }
+    });
+    let with_fates = |(name, topic_id, indexes): (String, _, Vec<i32>)| Topic {
+        name,
+        topic_id,
+        partitions: indexes
+            .into_iter()
+            .filter_map(|index| fates.next().map(|fate| Partition { index, fate }))
+            .collect(),
+    };
+    topics.into_iter().map(with_fates).collect()
+}
+
+fn topic_named<'a>(catalog: &'a Catalog, name: &str) -> Result<&'a Arc<Stream>, Code> {
+    let stream = cx::topic(catalog, name).ok_or(Code::UnknownTopicOrPartition)?;
+    if cx::is_internal(stream) { Err(Code::InvalidTopicException) } else { Ok(stream) }
+}
+
+/// A batch that may be placed.
+struct Sound {
+    log: LogId,
+    batch: Batch,
+    log_append_time: bool,
+}
+
+fn check(
+    cx: &Cx,
+    version: i16,
+    stream: &Arc<Stream>,
+    index: i32,
+    records: Option<Bytes>,
+    now: Timestamp,
+) -> Result<Sound, Refusal> {
+    if cx::is_internal(stream) {
+        return Err(Refusal::from(Code::InvalidTopicException));
+    }
+    let log = u32::try_from(index).ok().and_then(|number| stream.log(number)).ok_or(Code::UnknownTopicOrPartition)?;
+    let records = records.filter(|records| !records.is_empty());
+    let records =
+        records.ok_or_else(|| Refusal::new(Code::InvalidRecord, "exactly one batch is expected, not none"))?;
+    let sound = batch::check(records).map_err(|error| Refusal::new(Code::from(&error), error.to_string()))?;
+    let header = sound.header;
+    header.check_client().map_err(|error| Refusal::new(Code::from(&error), error.to_string()))?;
+    if header.is_transactional() {
+        return Err(Refusal::new(Code::UnsupportedVersion, "transactions are not served yet"));
+    }
+    if header.codec() == Ok(Codec::Zstd) && version < ZSTD_FROM {
+        return Err(Refusal::from(Code::UnsupportedCompressionType));
+    }
+    let settings = cx.settings(stream);
+    let log_append_time = settings.message_timestamp_type == TimestampType::LogAppendTime;
+    if !log_append_time && too_far_ahead(&header, &settings, now) {
+        return Err(Refusal::new(
+            Code::InvalidTimestamp,
+            "a timestamp is further ahead than message.timestamp.after.max.ms",
+        ));
+    }
+    let batch = match Opening::of(&header, &settings, now) {
+        Opening::Not => sound,
+        Opening::Look => look(sound, &settings, now)?,
+        Opening::Recompress(codec) => {
+            let sound = look(sound, &settings, now)?;
+            recompress::recompress(&sound, codec, Limits::default())
+                .map_err(|error| Refusal::new(Code::CorruptMessage, error.to_string()))?
+        }
+    };
+    Ok(Sound { log, batch, log_append_time })
+}
+
+fn too_far_ahead(header: &Header, settings: &StreamSettings, now: Timestamp) -> bool {
+    header.max_timestamp > now.0.saturating_add(settings.message_timestamp_after_max_ms)
+}
+
+/// Whether a batch's records are looked at, and what for: by default they are not.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Opening {
+    Not,
+    /// A compacted stream takes no record without a key; a stream that limits the age of records must see them all.
+    Look,
+    /// The stream keeps another codec than the batch came in.
+    Recompress(Codec),
+}
+
+impl Opening {
+    fn of(header: &Header, settings: &StreamSettings, now: Timestamp) -> Opening {
+        let codec = match settings.compression {
+            Compression::Producer => None,
+            Compression::Uncompressed => Some(Codec::None),
+            Compression::Gzip { .. } => Some(Codec::Gzip),
+            Compression::Snappy => Some(Codec::Snappy),
+            Compression::Lz4 { .. } => Some(Codec::Lz4),
+            Compression::Zstd { .. } => Some(Codec::Zstd),
+        };
+        if let Some(codec) = codec.filter(|codec| header.codec() != Ok(*codec)) {
+            return Opening::Recompress(codec);
+        }
+        let create_time = settings.message_timestamp_type == TimestampType::CreateTime;
+        let oldest = now.0.saturating_sub(settings.message_timestamp_before_max_ms);
+        // The base timestamp is the first record's; only a look shows whether a later one is older.
+        let aged = create_time && settings.message_timestamp_before_max_ms != i64::MAX && oldest > 0;
+        if settings.compact || aged { Opening::Look } else { Opening::Not }
+    }
+}
+
+/// Reads every record of a batch for what its stream asks of them.
+fn look(batch: Batch, settings: &StreamSettings, now: Timestamp) -> Result<Batch, Refusal> {
+    let corrupt = |error: records::RecordsError| Refusal::new(Code::CorruptMessage, error.to_string());
+    let opened = records::open(&batch, Limits::default()).map_err(corrupt)?;
+    let create_time = settings.message_timestamp_type == TimestampType::CreateTime;
+    let oldest = now.0.saturating_sub(settings.message_timestamp_before_max_ms);
+    let (mut keyless, mut aged) = (Vec::new(), Vec::new());
+    for (at, view) in opened.views().enumerate() {
+        let view = view.map_err(corrupt)?;
+        if settings.compact && view.key.is_none() {
+            keyless.push((at as i32, "a compacted topic takes no record without a key"));
+        }
+        if create_time && view.timestamp.0 >= 0 && view.timestamp.0 < oldest {
+            aged.push((at as i32, "the timestamp is older than message.timestamp.before.max.ms"));
+        }
+    }
+    let (code, records) = match (keyless.is_empty(), aged.is_empty()) {
+        (false, _) => (Code::InvalidRecord, keyless),
+        (true, false) => (Code::InvalidTimestamp, aged),
+        (true, true) => {
+            drop(opened);
+            return Ok(batch);
+        }
+    };
+    let message = Some("one or more records were refused, and with them the batch".to_string());
+    Err(Refusal { code, message, records })
+}
+
+/// Waits for durability, all partitions together, and says what became of each.
+async fn answer(topics: Vec<Topic>, wait: Duration) -> ProduceResponse {
+    // One deadline for all: whatever is late is late for the same reason.
+    let mut deadline = std::pin::pin!(tokio::time::sleep(wait));
+    let mut responses = Vec::with_capacity(topics.len());
+    for topic in topics {
+        let mut partition_responses = Vec::with_capacity(topic.partitions.len());
+        for Partition { index, fate } in topic.partitions {
+            let outcome = match fate {
+                Fate::Refused(refusal) => Err(refusal),
+                Fate::Placed { receipt, log_append_time } => tokio::select! {
+                    biased;
+                    placed = receipt => outcome(placed).map(|placed| (placed, log_append_time)),
+                    // It may still become durable; that is what the client is told by this code.
+                    () = &mut deadline, if !deadline.is_elapsed() => Err(Refusal::from(Code::RequestTimedOut)),
+                },
+            };
+            partition_responses.push(partition(index, outcome));
+        }
+        responses.push(TopicProduceResponse { name: topic.name, topic_id: topic.topic_id, partition_responses });
+    }
+    ProduceResponse { responses, ..Default::default() }
+}
+
+fn outcome(placed: Result<Vec<Placed>, Refused>) -> Result<Placed, Refusal> {
+    match placed {
+        Ok(placed) => placed.first().copied().ok_or_else(|| Refusal::from(Code::UnknownServerError)),
+        Err(refused) => Err(Refusal::new(Code::from(&refused.error), refused.error.to_string())),
+    }
+}
+
+fn partition(index: i32, outcome: Result<(Placed, bool), Refusal>) -> PartitionProduceResponse {
+    match outcome {
+        Ok((placed, log_append_time)) => PartitionProduceResponse {
+            index,
+            base_offset: placed.first.0 as i64,
+            log_append_time_ms: if log_append_time { placed.arrived.0 } else { -1 },
+            log_start_offset: placed.start.0 as i64,
+            ..Default::default()
+        },
+        Err(refusal) => PartitionProduceResponse {
+            index,
+            error_code: refusal.code.wire(),
+            base_offset: -1,
+            error_message: refusal.message,
+            record_errors: refusal
+                .records
+                .into_iter()
+                .map(|(batch_index, why)| BatchIndexAndErrorMessage {
+                    batch_index,
+                    batch_index_error_message: Some(why.into()),
+                })
+                .collect(),
+            ..Default::default()
+        },
+    }
+}
+
+/// acks=0: nothing is said; if a batch was not taken after all, closing the connection says that something was lost.
+fn silent(client_id: Option<String>, topics: Vec<Topic>) -> Later<Result<(), String>> {
+    Box::pin(async move {
+        for topic in topics {
+            for Partition { index, fate } in topic.partitions {
+                let refusal = match fate {
+                    Fate::Refused(refusal) => Err(refusal),
+                    Fate::Placed { receipt, .. } => outcome(receipt.await).map(drop),
+                };
+                if let Err(refusal) = refusal {
+                    let client = client_id.as_deref().unwrap_or("");
+                    return Err(format!(
+                        "a batch sent with acks=0 by client {client:?} to {} partition {index} was refused: {}",
+                        topic.name, refusal.code
+                    ));
+                }
+            }
+        }
+        Ok(())
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::record::build::{Builder, NewRecord};
+
+    fn header(codec: Codec) -> Header {
+        let mut builder = Builder::new(codec);
+        builder.push(&NewRecord { timestamp: Timestamp(1000), key: None, value: Some(b"v"), headers: &[] });
+        builder.finish().header
+    }
+
+    fn settings(set: &[(&str, &str)]) -> StreamSettings {
+        let set = set.iter().map(|(k, v)| (k.to_string(), v.to_string())).collect();
+        StreamSettings::parse(&set).expect("good settings")
+    }
+
+    #[test]
+    fn a_batch_is_opened_only_where_a_setting_asks_for_it() {
+        let now = Timestamp(1_000_000);
+        for (set, codec, want) in [
+            (&[][..], Codec::Zstd, Opening::Not),
+            (&[("compression.type", "zstd")], Codec::Zstd, Opening::Not),
+            (&[("compression.type", "uncompressed")], Codec::None, Opening::Not),
+            (&[("compression.type", "lz4")], Codec::None, Opening::Recompress(Codec::Lz4)),
+            (&[("compression.type", "uncompressed")], Codec::Gzip, Opening::Recompress(Codec::None)),
+            (&[("cleanup.policy", "compact")], Codec::None, Opening::Look),
+            (&[("message.timestamp.type", "LogAppendTime")], Codec::None, Opening::Not),
+            (&[("message.timestamp.before.max.ms", "5")], Codec::None, Opening::Look),
+        ] {
+            assert_eq!(Opening::of(&header(codec), &settings(set), now), want, "{set:?}");
+        }
+    }
+
+    #[test]
+    fn times_from_the_future_are_refused_by_the_header_alone() {
+        let limits = settings(&[("message.timestamp.after.max.ms", "100")]);
+        assert!(!too_far_ahead(&header(Codec::None), &limits, Timestamp(900)));
+        assert!(too_far_ahead(&header(Codec::None), &limits, Timestamp(899)));
+    }
+}

@@ -1,0 +1,292 @@
+//! What every handler is given: the engine, how we were configured, and the few things that live as long as the process
+//! and may be forgotten by it. No handler is here, and nothing here is remembered across a restart.
+
+use std::collections::BTreeMap;
+use std::net::SocketAddr;
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError, RwLock};
+
+use crate::config::stream::{StreamDefaults, StreamSettings};
+use crate::engine::catalog::Kind;
+use crate::engine::{Catalog, Engine, Permit, catalog::Stream};
+use crate::ids::StreamId;
+use crate::kafka::doors::Doors;
+use crate::kafka::error::Code;
+use crate::kafka::session::Sessions;
+use crate::kafka::wire::Uuid;
+
+/// How the Kafka face was configured. The defaults are Kafka's.
+#[derive(Clone, Debug)]
+pub struct Options {
+    /// Given once to each data directory.
+    pub cluster_id: String,
+    pub node_id: i32,
+    /// `auto.create.topics.enable`
+    pub auto_create: bool,
+    /// `num.partitions`
+    pub logs_of_a_new_stream: u32,
+    /// What a stream that sets nothing of its own gets.
+    pub stream_defaults: StreamDefaults,
+    /// Server keys that were set, by name: what DescribeConfigs says of this broker beyond the defaults.
+    pub server_settings: BTreeMap<String, String>,
+    /// `socket.request.max.bytes`
+    pub frame_limit_bytes: u32,
+    /// `max.connections`, over all listeners.
+    pub connections_limit: usize,
+    /// `max.connections.per.ip`
+    pub connections_per_ip_limit: usize,
+    /// `connections.max.idle.ms`
+    pub idle_ms: u64,
+    /// `shutdown.grace.ms`
+    pub grace_ms: u64,
+    /// `fetch.max.bytes`
+    pub fetch_limit_bytes: i32,
+    /// `max.incremental.fetch.session.cache.slots`
+    pub session_slots: usize,
+    /// Most logs one CreateTopics or CreatePartitions may ask for.
+    pub max_logs_per_request: usize,
+}
+
+impl Default for Options {
+    fn default() -> Options {
+        Options {
+            cluster_id: "interfluve".into(),
+            node_id: 1,
+            auto_create: true,
+            logs_of_a_new_stream: 1,
+            stream_defaults: StreamDefaults::default(),
+            server_settings: BTreeMap::new(),
+            frame_limit_bytes: 100 << 20,
+            connections_limit: 10_000,
+            connections_per_ip_limit: usize::MAX,
+            idle_ms: 600_000,
+            grace_ms: 10_000,
+            fetch_limit_bytes: 55 << 20,
+            session_slots: 1000,
+            max_logs_per_request: 100_000,
+        }
+    }
+}
+
+/// A fetch session may lose its slot when it is this old (Kafka's own figure).
+const SESSION_EVICT_AFTER_MS: i64 = 120_000;
+/// Typed settings kept at most.
+const SETTINGS_KEPT: usize = 10_000;
+
+/// Shared by all connections.
+pub struct Cx {
+    pub engine: Arc<Engine>,
+    pub options: Options,
+    pub doors: Arc<Doors>,
+    sessions: Mutex<Sessions>,
+    /// Settings of streams that have some of their own, typed: parsed once for each state of the stream.
+    settings: RwLock<BTreeMap<StreamId, Typed>>,
+    /// Settings of streams that have none.
+    plain_settings: Arc<StreamSettings>,
+    /// The rest of the block of producer ids that the catalog gave us; a restart wastes it.
+    pub producer_ids: tokio::sync::Mutex<std::ops::Range<i64>>,
+}
+
+/// A state of a stream, and its settings.
+type Typed = (Arc<Stream>, Arc<StreamSettings>);
+
+impl Cx {
+    pub fn new(engine: Arc<Engine>, options: Options) -> Cx {
+        let sessions = Mutex::new(Sessions::new(options.session_slots, SESSION_EVICT_AFTER_MS));
+        let doors = Arc::new(Doors::new(options.connections_limit, options.connections_per_ip_limit));
+        let plain = StreamSettings::parse_over(&options.stream_defaults, &BTreeMap::new());
+        Cx {
+            engine,
+            // The defaults were judged when they were set; ours stand in for what cannot be.
+            plain_settings: Arc::new(plain.unwrap_or_default()),
+            settings: RwLock::default(),
+            options,
+            doors,
+            sessions,
+            producer_ids: tokio::sync::Mutex::new(0..0),
+        }
+    }
+
+    /// What a stream that sets nothing of its own gets.
+    pub fn stream_defaults(&self) -> &StreamDefaults {
+        &self.options.stream_defaults
+    }
+
+    /// The settings of a stream, typed.
+    pub fn settings(&self, stream: &Arc<Stream>) -> Arc<StreamSettings> {
+        if stream.settings.is_empty() {
+            return self.plain_settings.clone();
+        }
+        let known = self.settings.read().unwrap_or_else(PoisonError::into_inner);
+        if let Some((of, settings)) = known.get(&stream.id)
+            && Arc::ptr_eq(of, stream)
+        {
+            return settings.clone();
+        }
+        drop(known);
+        // A stream is only ever stored with settings that were judged, perhaps by a version that knew more keys.
+        let parsed = StreamSettings::parse_over(&self.options.stream_defaults, &stream.settings);
+        let settings = parsed.map_or_else(|_| self.plain_settings.clone(), Arc::new);
+        let mut known = self.settings.write().unwrap_or_else(PoisonError::into_inner);
+        // Streams that are gone leave their settings behind; it is cheaper to forget all of them than to look.
+        if known.len() >= SETTINGS_KEPT {
+            known.clear();
+        }
+        known.insert(stream.id, (stream.clone(), settings.clone()));
+        settings
+    }
+
+    /// All fetch sessions. Never held across an await.
+    pub fn sessions(&self) -> MutexGuard<'_, Sessions> {
+        // A panic elsewhere leaves at worst one session in an odd state, which its own client will notice.
+        self.sessions.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// One connection, as its requests see it.
+#[derive(Debug)]
+pub struct Conn {
+    pub peer: SocketAddr,
+    /// Name of the listener it came in by.
+    pub listener: Arc<str>,
+    /// Where this client is told to find us.
+    pub advertised: Advertised,
+    /// Name and version of the client's software, if it said so (ApiVersions v3, KIP-511).
+    pub software: OnceLock<(String, String)>,
+}
+
+/// The address a client is given to connect to.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Advertised {
+    pub host: String,
+    pub port: u16,
+}
+
+/// What a request carries beside its body.
+#[derive(Debug)]
+pub struct Call {
+    pub version: i16,
+    pub client_id: Option<String>,
+    pub conn: Arc<Conn>,
+    /// The memory this request's bytes were admitted to. Dropped with the call, unless it goes on with an append.
+    pub permit: Permit,
+}
+
+/// The stream of that name, if it is one this face shows.
+pub fn topic<'a>(catalog: &'a Catalog, name: &str) -> Option<&'a Arc<Stream>> {
+    catalog.stream(name).filter(|stream| is_topic(stream))
+}
+
+/// The stream of that id, if it is one this face shows.
+pub fn topic_by_id(catalog: &Catalog, id: Uuid) -> Option<&Arc<Stream>> {
+    catalog.stream_by_id(StreamId(id.0)).filter(|stream| is_topic(stream))
+}
+
+/// All streams this face shows, sorted by name.
+pub fn topics(catalog: &Catalog) -> impl Iterator<Item = &Arc<Stream>> {
+    catalog.streams().filter(|stream| is_topic(stream))
+}
+
+/// Ours that nobody sees are no topics; nor are streams whose name no Kafka client could say: those of `.` and `..`,
+/// which the other face allows. Everything else that is legal there is legal here.
+fn is_topic(stream: &Stream) -> bool {
+    stream.kind != Kind::Hidden && name_problem(&stream.name).is_none()
+}
+
+/// Written by this server alone, readable by all.
+pub fn is_internal(stream: &Stream) -> bool {
+    stream.kind == Kind::Shown
+}
+
+/// Longest name of a topic.
+pub const NAME_LIMIT_BYTES: usize = 249;
+
+/// What is wrong with a topic's name, in words; `None`: nothing.
+pub fn name_problem(name: &str) -> Option<String> {
+    let legal = |b: u8| b.is_ascii_alphanumeric() || matches!(b, b'.' | b'_' | b'-');
+    match name {
+        "" => Some("Topic name is invalid: it must not be empty.".into()),
+        "." | ".." => Some(format!("Topic name is invalid: '{name}' is not allowed.")),
+        _ if name.len() > NAME_LIMIT_BYTES => {
+            Some(format!("Topic name is invalid: its length is {}, the limit is {NAME_LIMIT_BYTES}.", name.len()))
+        }
+        _ if !name.bytes().all(legal) => {
+            let shown: String = name.escape_debug().collect();
+            Some(format!(
+                "Topic name is invalid: '{shown}' has characters other than ASCII letters, digits, '.', '_' and '-'."
+            ))
+        }
+        _ => None,
+    }
+}
+
+/// An existing topic whose name differs from `name` only in `.` for `_`: as in Kafka, whose metrics cannot tell such
+/// names apart, it keeps a new one out.
+pub fn collision<'a>(catalog: &'a Catalog, name: &str) -> Option<&'a Arc<Stream>> {
+    if !name.contains(['.', '_']) {
+        return None;
+    }
+    let folded = name.replace('.', "_");
+    topics(catalog).find(|stream| *stream.name != *name && stream.name.replace('.', "_") == folded)
+}
+
+/// The leader epoch a client believes in, against the one there is; -1: it did not say.
+pub fn check_epoch(claimed: i32, current: u32) -> Result<(), Code> {
+    match u32::try_from(claimed) {
+        Err(_) => Ok(()),
+        Ok(claimed) if claimed < current => Err(Code::FencedLeaderEpoch),
+        Ok(claimed) if claimed > current => Err(Code::UnknownLeaderEpoch),
+        Ok(_) => Ok(()),
+    }
+}
+
+/// Operations that anyone may do to a topic while nothing is forbidden to anyone, as a set of bits (KIP-430).
+pub const ALL_TOPIC_OPERATIONS: i32 = bits(&[3, 4, 5, 6, 7, 8, 10, 11]);
+/// The same for the cluster.
+pub const ALL_CLUSTER_OPERATIONS: i32 = bits(&[5, 7, 8, 9, 10, 11, 12]);
+/// The same for a group: read, delete, describe, describe and alter configs.
+pub const ALL_GROUP_OPERATIONS: i32 = bits(&[3, 6, 8, 10, 11]);
+/// "You did not ask."
+pub const OPERATIONS_NOT_ASKED: i32 = i32::MIN;
+
+const fn bits(operations: &[u32]) -> i32 {
+    let (mut set, mut at) = (0, 0);
+    while at < operations.len() {
+        set |= 1 << operations[at];
+        at += 1;
+    }
+    set
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn names_are_legal_as_in_kafka() {
+        let longest = "x".repeat(249);
+        for name in ["a", "A-z_0.9", "...", "__x", longest.as_str()] {
+            assert_eq!(name_problem(name), None, "{name}");
+        }
+        let too_long = "x".repeat(250);
+        for name in ["", ".", "..", "a b", "a/b", "a\0", "ä", "a:b", "../../etc", too_long.as_str()] {
+            assert!(name_problem(name).is_some(), "{name:?}");
+        }
+    }
+
+    #[test]
+    fn epochs_are_fenced_both_ways() {
+        for (claimed, current, want) in [
+            (-1, 5, Ok(())),
+            (5, 5, Ok(())),
+            (4, 5, Err(Code::FencedLeaderEpoch)),
+            (6, 5, Err(Code::UnknownLeaderEpoch)),
+        ] {
+            assert_eq!(check_epoch(claimed, current), want);
+        }
+    }
+
+    #[test]
+    fn operations_are_the_sets_kafka_answers() {
+        assert_eq!((ALL_TOPIC_OPERATIONS, ALL_CLUSTER_OPERATIONS), (3576, 8096));
+    }
+}

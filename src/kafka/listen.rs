@@ -1,0 +1,181 @@
+//! Listening sockets: accepts connections, within limits, and lets them finish when the server stops. It reads and
+//! writes nothing itself.
+
+use std::io;
+use std::net::{IpAddr, SocketAddr};
+use std::sync::{Arc, OnceLock};
+use std::time::Duration;
+
+use tokio::net::{TcpListener, TcpStream};
+use tokio::sync::watch;
+use tokio::task::JoinSet;
+use tokio::time::{sleep, timeout};
+
+use crate::kafka::connection::{self, End};
+use crate::kafka::cx::{Advertised, Conn, Cx};
+use crate::kafka::doors::Shut;
+use crate::metrics;
+
+/// One listening socket, with the address clients are told (Kafka's `listeners` and `advertised.listeners`).
+#[derive(Debug)]
+pub struct Listener {
+    pub name: Arc<str>,
+    pub socket: TcpListener,
+    /// `None`: the address at which a client reached us.
+    pub advertised: Option<Advertised>,
+}
+
+impl Listener {
+    /// Listens on `address` (`host:port`; port 0 lets the system choose).
+    pub async fn bind(name: &str, address: &str, advertised: Option<Advertised>) -> io::Result<Listener> {
+        Ok(Listener { name: name.into(), socket: TcpListener::bind(address).await?, advertised })
+    }
+
+    pub fn address(&self) -> io::Result<SocketAddr> {
+        self.socket.local_addr()
+    }
+}
+
+/// The first pause after the system had no descriptor or memory for one more connection; it doubles up to the second.
+const FIRST_PAUSE: Duration = Duration::from_millis(10);
+const LONGEST_PAUSE: Duration = Duration::from_secs(1);
+
+/// Accepts and serves connections until `stop` says so; then those that are open are answered what they have asked, for
+/// at most `shutdown.grace.ms`.
+pub async fn serve(cx: Arc<Cx>, listener: Listener, stop: watch::Receiver<bool>) {
+    let mut stopping = stop.clone();
+    let mut connections = JoinSet::new();
+    let mut pause = FIRST_PAUSE;
+    loop {
+        tokio::select! {
+            biased;
+            _ = stopping.wait_for(|stop| *stop) => break,
+            Some(ended) = connections.join_next() => ended_well(ended),
+            accepted = listener.socket.accept() => match accepted {
+                Ok((socket, peer)) => {
+                    pause = FIRST_PAUSE;
+                    admit(&cx, &listener, socket, peer, &stop, &mut connections);
+                }
+                Err(error) if is_the_clients(&error) => {}
+                Err(error) => {
+                    tracing::warn!(listener = %listener.name, %error, pause_ms = pause.as_millis() as u64, "cannot accept connections");
+                    sleep(pause).await;
+                    pause = (pause * 2).min(LONGEST_PAUSE);
+                }
+            }
+        }
+    }
+    drop(listener);
+    let finish = async {
+        while let Some(ended) = connections.join_next().await {
+            ended_well(ended);
+        }
+    };
+    if timeout(Duration::from_millis(cx.options.grace_ms), finish).await.is_err() {
+        tracing::warn!(connections = connections.len(), "closing connections whose requests did not finish in time");
+        connections.shutdown().await;
+    }
+}
+
+/// Errors of one connection that was gone before it was accepted; the next accept is none the worse.
+fn is_the_clients(error: &io::Error) -> bool {
+    use io::ErrorKind::{ConnectionAborted, ConnectionRefused, ConnectionReset, Interrupted};
+    matches!(error.kind(), ConnectionAborted | ConnectionRefused | ConnectionReset | Interrupted)
+}
+
+/// Says how a connection's task ended, if it was by a panic; everything else has been logged by itself.
+fn ended_well(ended: Result<(), tokio::task::JoinError>) {
+    if let Err(error) = ended
+        && error.is_panic()
+    {
+        metrics::CONNECTIONS_REFUSED.of("panic").inc();
+        tracing::error!("a request handler panicked; its connection was closed");
+    }
+}
+
+fn admit(
+    cx: &Arc<Cx>,
+    listener: &Listener,
+    socket: TcpStream,
+    peer: SocketAddr,
+    stop: &watch::Receiver<bool>,
+    connections: &mut JoinSet<()>,
+) {
+    let entry = match cx.doors.enter(peer.ip()) {
+        Ok(entry) => entry,
+        Err(shut) => {
+            metrics::CONNECTIONS_REFUSED.of("limit").inc();
+            match shut {
+                Shut::Full(limit) => tracing::warn!(%peer, limit, "closing a connection: max.connections are open"),
+                Shut::FullFor(_, limit) => {
+                    tracing::warn!(%peer, limit, "closing a connection: max.connections.per.ip are open from there");
+                }
+            }
+            return;
+        }
+    };
+    let advertised = match (&listener.advertised, socket.local_addr()) {
+        (Some(advertised), _) => advertised.clone(),
+        (None, Ok(local)) => reached_at(local),
+        (None, Err(error)) => {
+            tracing::debug!(%peer, %error, "the connection was gone before it was served");
+            return;
+        }
+    };
+    // Answers are written whole; waiting for more of them would only delay.
+    if let Err(error) = socket.set_nodelay(true) {
+        tracing::debug!(%peer, %error, "TCP_NODELAY");
+    }
+    let conn = Arc::new(Conn { peer, listener: listener.name.clone(), advertised, software: OnceLock::new() });
+    let (cx, stop) = (cx.clone(), stop.clone());
+    connections.spawn(async move {
+        let _entry = entry;
+        let _count = Count::one_more();
+        let (from, to) = socket.into_split();
+        let end = connection::run(cx, conn.clone(), from, to, stop).await;
+        report(&conn, &end);
+    });
+}
+
+/// The address a client used, as it would have to write it.
+fn reached_at(local: SocketAddr) -> Advertised {
+    let ip = match local.ip() {
+        // A socket for both families shows IPv4 clients' addresses in IPv6 clothes.
+        IpAddr::V6(ip) => ip.to_ipv4_mapped().map_or(IpAddr::V6(ip), IpAddr::V4),
+        ip => ip,
+    };
+    Advertised { host: ip.to_string(), port: local.port() }
+}
+
+fn report(conn: &Conn, end: &End) {
+    if let Some(reason) = end.reason() {
+        metrics::CONNECTIONS_REFUSED.of(reason).inc();
+    }
+    let (peer, listener) = (conn.peer, &*conn.listener);
+    match end {
+        End::Closed | End::Idle | End::Stopping | End::Io(_) => {
+            tracing::debug!(%peer, listener, "connection ended: {end}")
+        }
+        End::Slow | End::Deaf | End::Stranger(_) | End::Frame(_) | End::NotServed { .. } | End::Refused(_) => {
+            let software = conn.software.get().map(|(name, version)| format!("{name} {version}")).unwrap_or_default();
+            tracing::warn!(%peer, listener, software, "closed a connection: {end}");
+        }
+    }
+}
+
+/// One open connection in the metrics.
+struct Count;
+
+impl Count {
+    fn one_more() -> Count {
+        metrics::CONNECTIONS.of("kafka").add(1);
+        metrics::CONNECTIONS_OPENED.of("kafka").inc();
+        Count
+    }
+}
+
+impl Drop for Count {
+    fn drop(&mut self) {
+        metrics::CONNECTIONS.of("kafka").add(-1);
+    }
+}
