@@ -12,6 +12,7 @@ mod message;
 pub mod field;
 pub mod messages;
 pub mod rope;
+pub mod versioned;
 
 pub use codec::{Reader, Writer};
 pub use error::{What, WireError};

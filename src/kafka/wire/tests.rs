@@ -7,6 +7,7 @@ macro_rules! every_message {
         $use! {
             alter_configs: AlterConfigsRequest AlterConfigsResponse;
             api_versions: ApiVersionsRequest ApiVersionsResponse;
+            consumer_protocol: ConsumerProtocolSubscription ConsumerProtocolAssignment;
             create_partitions: CreatePartitionsRequest CreatePartitionsResponse;
             create_topics: CreateTopicsRequest CreateTopicsResponse;
             delete_groups: DeleteGroupsRequest DeleteGroupsResponse;
@@ -35,6 +36,7 @@ macro_rules! every_message {
     };
 }
 
+mod bounds;
 mod frames;
 mod identity;
 mod oracle;

@@ -4,6 +4,7 @@
 
 pub mod alter_configs;
 pub mod api_versions;
+pub mod consumer_protocol;
 pub mod create_partitions;
 pub mod create_topics;
 pub mod delete_groups;
@@ -15,6 +16,7 @@ pub mod describe_groups;
 pub mod describe_topic_partitions;
 pub mod fetch;
 pub mod find_coordinator;
+pub mod group_records;
 pub mod heartbeat;
 pub mod incremental_alter_configs;
 pub mod init_producer_id;

@@ -35,3 +35,8 @@ macro_rules! identity {
 }
 
 every_message!(identity);
+
+// Kafka's records of groups are not among the messages of the peer codec.
+identity! {
+    group_records: OffsetCommitKey OffsetCommitValue GroupMetadataKey GroupMetadataValue;
+}
