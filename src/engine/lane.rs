@@ -4,14 +4,14 @@
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::io;
-use std::sync::{Arc, Condvar, Mutex, PoisonError};
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use bytes::BytesMut;
 use tokio::sync::{Notify, oneshot};
 
 use super::frame::{self, Fact, Member, Settled};
-use super::tail::{Entry, Extent, Logs, Shared, View};
+use super::tail::{Entry, Extent, Logs, Shared};
 use super::vault::{Job, Segment};
 use super::{Bounds, Error, Group, Permit, Placed, Refused};
 use crate::engine::table;
@@ -47,6 +47,8 @@ pub enum News {
     Open(Vec<(LogId, Rules)>),
     Remove(Vec<LogId>),
     Trim(LogId, Offset, oneshot::Sender<Result<Bounds, Error>>),
+    /// Writers that name the open shard of these logs are refused from now on; says where each log ends.
+    Cut(Vec<LogId>, oneshot::Sender<Vec<(LogId, Offset)>>),
     /// The leader epoch rises (the log lost a tail).
     RaiseEpoch(Vec<LogId>),
     Synced(FrameNo),
@@ -89,10 +91,17 @@ pub enum Task {
 /// The lane's mailbox: many senders, one lane.
 #[derive(Default)]
 pub struct Inbox {
-    news: Mutex<Vec<News>>,
+    news: Mutex<Letters>,
     arrived: Condvar,
     /// For a driver that is a task and not a thread.
     pub notify: Notify,
+}
+
+#[derive(Default)]
+struct Letters {
+    waiting: Vec<News>,
+    /// Nobody reads any more; what is put is dropped, and with it the sender's hope.
+    closed: bool,
 }
 
 /// One log as its writer sees it.
@@ -169,22 +178,38 @@ enum Snapshot {
 
 impl Inbox {
     pub fn put(&self, news: News) {
-        self.news.lock().unwrap_or_else(PoisonError::into_inner).push(news);
+        let mut letters = self.letters();
+        if letters.closed {
+            return;
+        }
+        letters.waiting.push(news);
+        drop(letters);
         self.arrived.notify_one();
         self.notify.notify_one();
     }
 
+    /// No more turns will be taken: whoever still waits is told by the drop of what he sent.
+    pub fn close(&self) {
+        let mut letters = self.letters();
+        letters.closed = true;
+        letters.waiting.clear();
+    }
+
     fn take(&self) -> Vec<News> {
-        std::mem::take(&mut *self.news.lock().unwrap_or_else(PoisonError::into_inner))
+        std::mem::take(&mut self.letters().waiting)
     }
 
     /// Blocks a driver's thread until there is news, or `most` has passed.
     pub fn wait(&self, most: Option<Duration>) {
-        let news = self.news.lock().unwrap_or_else(PoisonError::into_inner);
+        let letters = self.letters();
         match most {
-            Some(most) => drop(self.arrived.wait_timeout_while(news, most, |n| n.is_empty())),
-            None => drop(self.arrived.wait_while(news, |n| n.is_empty())),
+            Some(most) => drop(self.arrived.wait_timeout_while(letters, most, |l| l.waiting.is_empty())),
+            None => drop(self.arrived.wait_while(letters, |l| l.waiting.is_empty())),
         }
+    }
+
+    fn letters(&self) -> MutexGuard<'_, Letters> {
+        self.news.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
@@ -211,9 +236,9 @@ impl Slot {
         self.chunk.extend_from_slice(bytes);
         let mut copy = self.chunk.split();
         if self.line.rules.append_time {
-            batch::set_append_time(&mut copy, arrived.0);
+            batch::stamp_log_append_time(&mut copy, arrived);
         }
-        batch::stamp(&mut copy, first.0 as i64, self.line.epoch() as i32);
+        batch::stamp(&mut copy, first, self.line.epoch());
         copy.freeze()
     }
 }
@@ -275,6 +300,13 @@ impl Lane {
                 News::Open(logs) => self.open(logs),
                 News::Remove(logs) => self.remove(logs),
                 News::Trim(log, below, reply) => self.trim(log, below, reply),
+                News::Cut(logs, reply) => {
+                    // What waits was sent before the cut and stands before it.
+                    while let Some(appending) = self.waiting.pop_front() {
+                        self.place(appending, now)?;
+                    }
+                    drop(reply.send(self.cut(&logs)));
+                }
                 News::RaiseEpoch(logs) => self.raise_epochs(logs),
                 News::Settled(done) => self.record_settled(done),
                 News::NotSettled => self.settling_failed(),
@@ -372,7 +404,7 @@ impl Lane {
                 return Err(refuse(i, Error::Full));
             }
             if matches!(verdict, Verdict::New) && group.parts.len() > 1 {
-                let end = next.plus(part.batch.header.last_offset_delta as u64 + 1);
+                let end = next.plus(part.batch.header.offsets());
                 match known {
                     Some(k) => ends[k].1 = end,
                     None => ends.push((part.log, end)),
@@ -386,9 +418,8 @@ impl Lane {
     /// A duplicate is answered when its original is durable, which it is once everything written so far is.
     fn answer_duplicate(&mut self, reply: oneshot::Sender<Result<Vec<Placed>, Refused>>, placed: Vec<Placed>) {
         let then = Then::Receipt(reply, placed);
-        if let Some(last) = self.outgoing.last() {
+        if !self.outgoing.is_empty() {
             // The original may be in this very turn: ride behind it, on a frame without batches of its own.
-            let _ = last;
             let mut head = Vec::new();
             frame::encode_group(&[], &mut head);
             self.outgoing.push(Outgoing { kind: frame::GROUP, head, publish: Vec::new(), then });
@@ -431,7 +462,7 @@ impl Lane {
                 }
             }
         }
-        if strict || self.sync_due.is_some_and(|due| due <= now) {
+        if strict || self.sync_due.is_some_and(|due| due <= now || self.stopping.is_some()) {
             self.sync_due = None;
             return Ok(Some(self.journal.written()));
         }
@@ -524,8 +555,8 @@ impl Lane {
                 slot.line.rules = rules;
                 continue;
             }
-            let shared = Arc::new(Shared::new(id, View::default()));
-            self.logs.insert(shared.clone());
+            self.logs.insert_new(id);
+            let Ok(shared) = self.logs.get(id) else { continue };
             let line = Line { rules, ..Line::default() };
             self.slots.insert(id, Slot::new(line, shared));
         }
@@ -590,7 +621,9 @@ impl Lane {
         }
         let gone = view.extents.partition_point(|x| x.settled.end <= below);
         let bases: Vec<Offset> = view.extents.drain(..gone).map(|x| x.settled.base).collect();
-        view.settled = view.settled.max(below);
+        // A batch that straddles the new start still has to be settled whole.
+        let kept = view.tail.front().map_or(below, |e| e.first.min(below));
+        view.settled = view.settled.max(kept);
         view.wake();
         let bounds = view.bounds();
         drop(view);
@@ -599,6 +632,17 @@ impl Lane {
             self.tasks.push(Task::RemoveSegments(log, bases));
         }
         Ok(bounds)
+    }
+
+    fn cut(&mut self, logs: &[LogId]) -> Vec<(LogId, Offset)> {
+        let mut cuts = Vec::with_capacity(logs.len());
+        for log in logs {
+            if let Some(slot) = self.slots.get_mut(log) {
+                slot.line.rules.open_shard = None;
+                cuts.push((*log, slot.line.next));
+            }
+        }
+        cuts
     }
 
     fn raise_epochs(&mut self, logs: Vec<LogId>) {

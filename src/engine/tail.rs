@@ -146,6 +146,12 @@ impl Logs {
         self.0.write().unwrap_or_else(PoisonError::into_inner).insert(shared.id, shared);
     }
 
+    /// Makes an empty log unless there is one: readers may meet it before its writer does.
+    pub fn insert_new(&self, id: LogId) {
+        let mut logs = self.0.write().unwrap_or_else(PoisonError::into_inner);
+        logs.entry(id).or_insert_with(|| Arc::new(Shared::new(id, View::default())));
+    }
+
     pub fn remove(&self, id: LogId) {
         self.0.write().unwrap_or_else(PoisonError::into_inner).remove(&id);
     }

@@ -82,7 +82,7 @@ impl Line {
 
     /// Takes the place: the batch now stands at `first`.
     pub fn place(&mut self, header: &Header, first: Offset, arrived: Timestamp) {
-        self.next = first.plus(header.last_offset_delta as u64 + 1);
+        self.next = first.plus(header.offsets());
         self.last_arrived = arrived;
         self.producers.apply(header, first, arrived);
     }

@@ -3,4 +3,5 @@
 
 pub mod line;
 pub mod producers;
+pub mod retain;
 pub mod segment;
