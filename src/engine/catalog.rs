@@ -266,7 +266,7 @@ impl Catalog {
             };
             let number = grown.shards.iter().map(|s| s.no.0).max().unwrap_or(0) + 1;
             let upper_log = grown.logs.len() as u32;
-            let shard = &mut grown.shards[grown.shards.iter().position(|s| s.no == parent).unwrap_or(0)];
+            let Some(shard) = grown.shards.iter_mut().find(|s| s.no == parent) else { continue };
             if shard.first_key == shard.last_key {
                 return Err(Error::Invalid("the stream's shards cannot be split further".into()));
             }

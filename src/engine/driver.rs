@@ -13,7 +13,7 @@ use super::lane::{Inbox, Lane, News, Task, Turn};
 use super::table;
 use super::vault::Vault;
 use crate::clock::Clock;
-use crate::store::Disk;
+use crate::store::{Disk, is_full};
 use crate::store::journal::{FrameNo, Syncer};
 
 /// The word that a lane has failed, and why. Everybody who serves must stop: nothing more can be acknowledged.
@@ -148,12 +148,12 @@ fn perform(task: Task, vault: &Vault, disk: &dyn Disk) -> io::Result<Vec<News>> 
     match task {
         Task::Settle(jobs) => match vault.settle(&jobs) {
             Ok(done) => Ok(vec![News::Settled(jobs.into_iter().map(|j| j.segment).zip(done).collect())]),
-            Err(e) if e.kind() == io::ErrorKind::StorageFull => Ok(vec![News::NotSettled, News::DiskFull(true)]),
+            Err(e) if is_full(&e) => Ok(vec![News::NotSettled, News::Room(0)]),
             Err(e) => Err(e),
         },
         Task::Snapshot { frame, table } => match table::write(disk, &table) {
             Ok(()) => Ok(vec![News::Snapshotted(frame)]),
-            Err(e) if e.kind() == io::ErrorKind::StorageFull => Ok(vec![News::Snapshotted(0), News::DiskFull(true)]),
+            Err(e) if is_full(&e) => Ok(vec![News::Snapshotted(0), News::Room(0)]),
             Err(e) => Err(e),
         },
         Task::RemoveSegments(log, bases) => {

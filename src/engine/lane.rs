@@ -19,6 +19,7 @@ use crate::ids::{LogId, Offset, Timestamp};
 use crate::log::line::{Line, Rules, Terms};
 use crate::log::producers::Verdict;
 use crate::record::batch;
+use crate::store::is_full;
 use crate::store::journal::{FrameNo, FrameOut, Journal};
 
 /// The largest memory chunk that several small batches of one log share.
@@ -26,6 +27,8 @@ const CHUNK_BYTES: usize = 64 * 1024;
 /// How many logs and bytes one round of settling takes at most.
 const ROUND_JOBS: usize = 256;
 const ROUND_BYTES: u64 = 32 << 20;
+/// The batches of one group, all together: they stand in one frame.
+const GROUP_BYTES: u64 = 256 << 20;
 
 /// The lane's limits; each is a configuration key.
 #[derive(Clone, Debug)]
@@ -56,9 +59,9 @@ pub enum News {
     /// Settling failed for lack of space; try again later.
     NotSettled,
     Snapshotted(FrameNo),
-    /// The disk has less (true) or again more (false) room than its reserve.
-    DiskFull(bool),
-    ExpireProducers { before: Timestamp },
+    /// How many more bytes may be written before the disk's reserve is touched; said anew from time to time.
+    Room(u64),
+    ExpireProducers { now: Timestamp, after_ms: i64 },
     Stop(oneshot::Sender<()>),
 }
 
@@ -164,7 +167,9 @@ pub struct Lane {
     settling: bool,
     facts_in_flight: u32,
     snapshot: Snapshot,
-    full: bool,
+    room_bytes: u64,
+    /// An error met where none can be returned; ends the turn.
+    broken: Option<io::Error>,
     stopping: Option<oneshot::Sender<()>>,
     tasks: Vec<Task>,
 }
@@ -266,7 +271,8 @@ impl Lane {
             settling: false,
             facts_in_flight: 0,
             snapshot: Snapshot::None,
-            full: false,
+            room_bytes: u64::MAX,
+            broken: None,
             stopping: None,
             tasks: Vec::new(),
         };
@@ -311,8 +317,8 @@ impl Lane {
                 News::Settled(done) => self.record_settled(done),
                 News::NotSettled => self.settling_failed(),
                 News::Snapshotted(frame) => self.forget(frame)?,
-                News::DiskFull(full) => self.full = full,
-                News::ExpireProducers { before } => self.expire_producers(before),
+                News::Room(bytes) => self.room_bytes = bytes,
+                News::ExpireProducers { now, after_ms } => self.expire_producers(now, after_ms),
                 News::Stop(reply) => self.stopping = Some(reply),
             }
         }
@@ -321,6 +327,9 @@ impl Lane {
             self.place(appending, now)?;
         }
         let sync = self.write(now)?;
+        if self.flights.is_empty() && self.sync_due.is_none() {
+            self.journal.mark()?;
+        }
         self.choose_settling();
         self.take_snapshot();
         let stopped = self.stop_if_done();
@@ -340,9 +349,14 @@ impl Lane {
             }
         };
         let bytes: usize = group.parts.iter().map(|p| p.batch.bytes.len()).sum();
-        match self.journal.reserve((bytes + 64 * group.parts.len()) as u64) {
-            Ok(()) => {}
-            Err(e) if e.kind() == io::ErrorKind::StorageFull => {
+        if bytes as u64 > GROUP_BYTES {
+            let _ = reply.send(Err(Refused { part: 0, error: Error::TooLarge { limit: GROUP_BYTES as u32 } }));
+            return Ok(());
+        }
+        match self.journal.reserve((4 + bytes + 28 * group.parts.len()) as u64) {
+            // Twice: once in the journal, once in a segment.
+            Ok(()) => self.room_bytes = self.room_bytes.saturating_sub(2 * bytes as u64),
+            Err(e) if is_full(&e) => {
                 let _ = reply.send(Err(Refused { part: 0, error: Error::Full }));
                 return Ok(());
             }
@@ -400,7 +414,7 @@ impl Lane {
             let next = known.map_or(slot.line.next, |k| ends[k].1);
             let terms = Terms { expect: part.expect, shard: part.shard, origin: group.origin };
             let verdict = slot.line.decide(&part.batch.header, terms, next).map_err(|error| refuse(i, error))?;
-            if self.full && group.origin == super::Origin::Client {
+            if self.room_bytes == 0 && group.origin == super::Origin::Client {
                 return Err(refuse(i, Error::Full));
             }
             if matches!(verdict, Verdict::New) && group.parts.len() > 1 {
@@ -422,7 +436,7 @@ impl Lane {
             // The original may be in this very turn: ride behind it, on a frame without batches of its own.
             let mut head = Vec::new();
             frame::encode_group(&[], &mut head);
-            self.outgoing.push(Outgoing { kind: frame::GROUP, head, publish: Vec::new(), then });
+            self.push_bare(frame::GROUP, head, then);
         } else if let Some(last) = self.flights.back() {
             self.flights.push_back(Flight { frame: last.frame, publish: Vec::new(), then });
         } else {
@@ -434,6 +448,9 @@ impl Lane {
 
     fn write(&mut self, now: Timestamp) -> io::Result<Option<FrameNo>> {
         let mut strict = false;
+        if let Some(e) = self.broken.take() {
+            return Err(e);
+        }
         if !self.outgoing.is_empty() {
             let outgoing = std::mem::take(&mut self.outgoing);
             let slices: Vec<Vec<&[u8]>> = outgoing
@@ -543,8 +560,15 @@ impl Lane {
 
     fn send_facts(&mut self, facts: &[Fact], then: Then) {
         self.facts_in_flight += 1;
-        let head = frame::encode_facts(facts);
-        self.outgoing.push(Outgoing { kind: frame::FACTS, head, publish: Vec::new(), then });
+        self.push_bare(frame::FACTS, frame::encode_facts(facts), then);
+    }
+
+    /// A frame without batches.
+    fn push_bare(&mut self, kind: u8, head: Vec<u8>, then: Then) {
+        if let Err(e) = self.journal.reserve(head.len() as u64) {
+            self.broken.get_or_insert(e);
+        }
+        self.outgoing.push(Outgoing { kind, head, publish: Vec::new(), then });
     }
 
     // ── logs come, change and go
@@ -665,9 +689,9 @@ impl Lane {
         }
     }
 
-    fn expire_producers(&mut self, before: Timestamp) {
+    fn expire_producers(&mut self, now: Timestamp, after_ms: i64) {
         for slot in self.slots.values_mut() {
-            slot.line.producers.expire(before);
+            slot.line.producers.expire(now, after_ms);
         }
     }
 

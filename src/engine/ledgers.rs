@@ -12,6 +12,7 @@ use crate::ids::{LogId, Offset, Timestamp};
 use crate::ledger::{Input, Machine, Record, Step, Ticket};
 use crate::record::build::{Builder, NewRecord};
 use crate::record::compress::Codec;
+use crate::record::compress::Limits;
 use crate::record::{batch, records};
 
 /// Commands that may wait for their turn, and decided batches that may wait to be durable.
@@ -23,6 +24,8 @@ const TURN_COMMANDS: usize = 1024;
 const BATCH_BYTES: usize = 512 * 1024;
 /// The log is begun anew with a snapshot when it has grown by this much, or by twice its last snapshot.
 const SNAPSHOT_BYTES: u64 = 4 << 20;
+/// Ledgers are written by us, uncompressed; the limits only have to be wide enough.
+const LIMITS: Limits = Limits { max_bytes: 64 << 20, max_ratio: 1000 };
 
 /// A handle to a running machine.
 pub struct Ledger<M: Machine> {
@@ -31,8 +34,10 @@ pub struct Ledger<M: Machine> {
 
 type Ask<M> = (<M as Machine>::Command, oneshot::Sender<<M as Machine>::Reply>);
 
-/// What happens once a turn's records are durable, before anybody is answered.
-pub type Observe<M> = Box<dyn FnMut(&<M as Machine>::State, &[<M as Machine>::Reply]) + Send>;
+/// Sees every turn that changed the state, with its replies, when it is decided; says what to do once that turn is
+/// durable, before anybody is answered.
+pub type Observe<M> = Box<dyn FnMut(&<M as Machine>::State, &[<M as Machine>::Reply]) -> WhenDurable + Send>;
+pub type WhenDurable = Option<Box<dyn FnOnce() + Send>>;
 
 impl<M: Machine> Clone for Ledger<M> {
     fn clone(&self) -> Self {
@@ -40,11 +45,8 @@ impl<M: Machine> Clone for Ledger<M> {
     }
 }
 
-impl<M: Machine> Ledger<M>
-where
-    M::State: Clone,
-{
-    /// Replays the log and starts the machine. `observe` sees the state after each durable turn, and once now.
+impl<M: Machine> Ledger<M> {
+    /// Replays the log and starts the machine. `observe` also sees the replayed state, once.
     pub async fn open(
         engine: Arc<Engine>,
         log: LogId,
@@ -52,10 +54,12 @@ where
         mut observe: Observe<M>,
     ) -> Result<Ledger<M>, Error> {
         let (state, next) = replay::<M>(&engine, log).await?;
-        observe(&state, &[]);
+        if let Some(then) = observe(&state, &[]) {
+            then();
+        }
         let (asks, commands) = mpsc::channel(WAITING_COMMANDS);
         let (done, finished) = mpsc::channel(WAITING_BATCHES);
-        tokio::spawn(complete::<M>(engine.clone(), finished, observe));
+        tokio::spawn(complete::<M>(engine.clone(), finished));
         let runner = Runner::<M> {
             engine,
             log,
@@ -65,6 +69,7 @@ where
             wake: Some(Timestamp(i64::MIN)),
             tickets: BTreeMap::new(),
             last_ticket: 0,
+            observe,
             done,
             grown_bytes: 0,
             snapshot_bytes: 0,
@@ -123,8 +128,7 @@ async fn replay<M: Machine>(engine: &Engine, log: LogId) -> Result<(M::State, Of
 /// A decided turn on its way to being durable.
 struct Finished<M: Machine> {
     receipt: Option<Receipt>,
-    /// The state as of this turn, if it changed.
-    state: Option<M::State>,
+    when_durable: WhenDurable,
     senders: Vec<Option<oneshot::Sender<M::Reply>>>,
     replies: Vec<M::Reply>,
     /// After a snapshot: give up what lies before it.
@@ -140,15 +144,13 @@ struct Runner<M: Machine> {
     wake: Option<Timestamp>,
     tickets: BTreeMap<Ticket, oneshot::Sender<M::Reply>>,
     last_ticket: u64,
+    observe: Observe<M>,
     done: mpsc::Sender<Finished<M>>,
     grown_bytes: u64,
     snapshot_bytes: u64,
 }
 
-impl<M: Machine> Runner<M>
-where
-    M::State: Clone,
-{
+impl<M: Machine> Runner<M> {
     async fn run(mut self, mut commands: mpsc::Receiver<Ask<M>>) {
         let clock = self.engine.clock().clone();
         loop {
@@ -206,8 +208,8 @@ where
             return Ok(());
         }
         let receipt = wrote.then(|| self.append(builders));
-        let state = wrote.then(|| self.state.clone());
-        self.send(Finished { receipt, state, senders, replies, trim: None }).await?;
+        let when_durable = if wrote { (self.observe)(&self.state, &replies) } else { None };
+        self.send(Finished { receipt, when_durable, senders, replies, trim: None }).await?;
         if self.grown_bytes > SNAPSHOT_BYTES.max(2 * self.snapshot_bytes) {
             let mut snapshot = Turn::<M> { builders: Vec::new(), senders: Vec::new(), replies: Vec::new(), now };
             M::snapshot(&self.state).iter().for_each(|record| snapshot.write(record));
@@ -217,7 +219,8 @@ where
                 let receipt = Some(self.append(snapshot.builders));
                 self.snapshot_bytes = std::mem::take(&mut self.grown_bytes);
                 let trim = Some((self.log, first));
-                self.send(Finished { receipt, state: None, senders: Vec::new(), replies: Vec::new(), trim }).await?;
+                let (senders, replies) = (Vec::new(), Vec::new());
+                self.send(Finished { receipt, when_durable: None, senders, replies, trim }).await?;
             }
         }
         Ok(())
@@ -235,7 +238,7 @@ where
         self.engine.append(Group { parts, origin: Origin::Ledger }, Permit::default())
     }
 
-    async fn send(&self, finished: Finished<M>) -> Result<(), ()> {
+    async fn send(&mut self, finished: Finished<M>) -> Result<(), ()> {
         self.done.send(finished).await.map_err(drop)
     }
 }
@@ -264,7 +267,7 @@ impl<M: Machine> Turn<M> {
 }
 
 /// Answers turns in order, each when it is durable.
-async fn complete<M: Machine>(engine: Arc<Engine>, mut finished: mpsc::Receiver<Finished<M>>, mut observe: Observe<M>) {
+async fn complete<M: Machine>(engine: Arc<Engine>, mut finished: mpsc::Receiver<Finished<M>>) {
     while let Some(turn) = finished.recv().await {
         if let Some(receipt) = turn.receipt
             && let Err(refused) = receipt.await
@@ -272,8 +275,8 @@ async fn complete<M: Machine>(engine: Arc<Engine>, mut finished: mpsc::Receiver<
             engine.fail(format!("a ledger could not be written: {}", refused.error));
             return;
         }
-        if let Some(state) = &turn.state {
-            observe(state, &turn.replies);
+        if let Some(then) = turn.when_durable {
+            then();
         }
         for (sender, reply) in turn.senders.into_iter().zip(turn.replies) {
             // Whoever asked may have gone away.

@@ -11,6 +11,7 @@ use crate::log::retain::{self, Piece};
 /// Runs until the engine stops.
 pub async fn run(engine: Arc<Engine>) {
     let mut full = false;
+    full = watch_room(&engine, full).await;
     let mut producers_due = engine.clock.now().plus_ms(PRODUCERS_MS);
     loop {
         let next = engine.clock.now().plus_ms(engine.options.maintenance_ms);
@@ -23,7 +24,8 @@ pub async fn run(engine: Arc<Engine>) {
         let now = engine.clock.now();
         if now >= producers_due {
             producers_due = now.plus_ms(PRODUCERS_MS);
-            engine.inbox.put(News::ExpireProducers { before: now.plus_ms(-engine.options.producer_expiration_ms) });
+            let after_ms = engine.options.producer_expiration_ms;
+            engine.inbox.put(News::ExpireProducers { now, after_ms });
         }
         apply_retention(&engine, now).await;
     }
@@ -45,7 +47,7 @@ async fn watch_room(engine: &Arc<Engine>, full: bool) -> bool {
     if !now_full && full {
         tracing::warn!(free_bytes = free, "the disk has room again; writes are accepted");
     }
-    engine.inbox.put(News::DiskFull(now_full));
+    engine.inbox.put(News::Room(if now_full { 0 } else { free - reserve }));
     now_full
 }
 

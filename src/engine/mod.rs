@@ -67,7 +67,9 @@ pub struct Bounds {
 
 /// Memory for bytes that have arrived and are not yet in a log. Returned when dropped.
 #[derive(Debug, Default)]
-pub struct Permit(Option<OwnedSemaphorePermit>);
+pub struct Permit {
+    _held: Option<OwnedSemaphorePermit>,
+}
 
 /// One batch on its way into one log.
 #[derive(Clone, Debug)]
@@ -377,9 +379,9 @@ impl Engine {
         self.trim(CATALOG_LOG, Offset(0)).await?;
         let weak = Arc::downgrade(self);
         let observe: ledgers::Observe<CatalogMachine> = Box::new(move |catalog, replies| {
-            if let Some(engine) = weak.upgrade() {
-                engine.take_catalog(catalog, replies);
-            }
+            let (engine, catalog) = (weak.upgrade()?, catalog.clone());
+            let changed: Vec<Changed> = replies.iter().flatten().cloned().collect();
+            Some(Box::new(move || engine.take_catalog(catalog, changed)))
         });
         let ledger = Ledger::open(self.clone(), CATALOG_LOG, (), observe).await?;
         let catalog = self.catalog();
@@ -407,6 +409,11 @@ impl Engine {
         &self.chance
     }
 
+    /// 64 random bits.
+    pub fn random(&self) -> u64 {
+        self.chance.draw()
+    }
+
     /// The server's own defaults of stream settings.
     pub fn defaults(&self) -> &StreamDefaults {
         &self.options.defaults
@@ -425,7 +432,7 @@ impl Engine {
             (&self.ingress, self.options.ingress_limit_bytes)
         };
         // A frame larger than the whole budget waits until it is alone.
-        Permit(budget.clone().acquire_many_owned(bytes.min(limit)).await.ok())
+        Permit { _held: budget.clone().acquire_many_owned(bytes.min(limit)).await.ok() }
     }
 
     /// Fixes the place of every part of `group` behind everything appended to its log before this call: all or none.
@@ -515,10 +522,10 @@ impl Engine {
     }
 
     /// A new catalog is durable: the lane learns of its logs first, then everybody may see it.
-    fn take_catalog(&self, catalog: &Catalog, replies: &[Result<Changed, Error>]) {
+    fn take_catalog(&self, catalog: Catalog, changed: Vec<Changed>) {
         let mut open = Vec::new();
         let mut gone = Vec::new();
-        for changed in replies.iter().flatten() {
+        for changed in &changed {
             match changed {
                 Changed::Created(stream) | Changed::Altered(stream) | Changed::Grown(stream) => {
                     self.rules_of(stream, &mut open);
@@ -533,7 +540,7 @@ impl Engine {
             }
             self.inbox.put(News::Open(open));
         }
-        self.catalog.store(Arc::new(catalog.clone()));
+        self.catalog.store(Arc::new(catalog));
         if !gone.is_empty() {
             self.inbox.put(News::Remove(gone));
         }

@@ -8,7 +8,11 @@ use super::tail::Shared;
 use super::vault::{Segment, Vault};
 use super::{Engine, Error, Found, Seek, Stored};
 use crate::ids::{LogId, Offset, Timestamp};
+use crate::record::compress::Limits;
 use crate::record::{batch, records};
+
+/// What opening one batch to look for a time may cost.
+const LIMITS: Limits = Limits { max_bytes: 64 << 20, max_ratio: 1000 };
 
 /// What is looked for, as a test of a batch.
 #[derive(Clone, Copy)]

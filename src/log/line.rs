@@ -38,6 +38,9 @@ impl Default for Rules {
     }
 }
 
+/// The most producers one log remembers; beyond it those silent longest are forgotten.
+pub const PRODUCERS_LIMIT: usize = 10_000;
+
 /// The writing end of one log.
 #[derive(Clone, Debug, Default)]
 pub struct Line {
@@ -84,7 +87,7 @@ impl Line {
     pub fn place(&mut self, header: &Header, first: Offset, arrived: Timestamp) {
         self.next = first.plus(header.offsets());
         self.last_arrived = arrived;
-        self.producers.apply(header, first, arrived);
+        self.producers.apply(header, first, arrived, PRODUCERS_LIMIT);
     }
 
     /// The arrival time to give at wall time `now`.
