@@ -13,8 +13,8 @@ use super::lane::{Inbox, Lane, News, Task, Turn};
 use super::table;
 use super::vault::Vault;
 use crate::clock::Clock;
-use crate::store::{Disk, is_full};
 use crate::store::journal::{FrameNo, Syncer};
+use crate::store::{Disk, is_full};
 
 /// The word that a lane has failed, and why. Everybody who serves must stop: nothing more can be acknowledged.
 pub type Failure = watch::Sender<Option<String>>;

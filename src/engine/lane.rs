@@ -61,7 +61,10 @@ pub enum News {
     Snapshotted(FrameNo),
     /// How many more bytes may be written before the disk's reserve is touched; said anew from time to time.
     Room(u64),
-    ExpireProducers { now: Timestamp, after_ms: i64 },
+    ExpireProducers {
+        now: Timestamp,
+        after_ms: i64,
+    },
     Stop(oneshot::Sender<()>),
 }
 
@@ -250,7 +253,13 @@ impl Slot {
 
 impl Lane {
     /// A lane over a replayed journal: `slots` hold what was recovered, with their tails published.
-    pub fn new(journal: Journal, inbox: Arc<Inbox>, logs: Arc<Logs>, limits: Limits, slots: BTreeMap<LogId, Slot>) -> Lane {
+    pub fn new(
+        journal: Journal,
+        inbox: Arc<Inbox>,
+        logs: Arc<Logs>,
+        limits: Limits,
+        slots: BTreeMap<LogId, Slot>,
+    ) -> Lane {
         let synced = journal.written();
         let mut lane = Lane {
             journal,
@@ -333,7 +342,9 @@ impl Lane {
         self.choose_settling();
         self.take_snapshot();
         let stopped = self.stop_if_done();
-        Ok(Turn { sync, wake: self.sync_due, tasks: std::mem::take(&mut self.tasks), stopped })
+        // Tasks may be all that is left to do before stopping, and nothing will tell when they are done.
+        let wake = if self.stopping.is_some() && !self.tasks.is_empty() { Some(now) } else { self.sync_due };
+        Ok(Turn { sync, wake, tasks: std::mem::take(&mut self.tasks), stopped })
     }
 
     // ── placing
@@ -378,11 +389,8 @@ impl Lane {
                     let bytes = slot.copy_in(&part.batch.bytes, first, arrived);
                     slot.line.place(&part.batch.header, first, arrived);
                     slot.unpublished += 1;
-                    let max_time = if slot.line.rules.append_time {
-                        arrived
-                    } else {
-                        Timestamp(part.batch.header.max_timestamp)
-                    };
+                    let max_time =
+                        if slot.line.rules.append_time { arrived } else { Timestamp(part.batch.header.max_timestamp) };
                     members.push(Member { log: part.log, first, arrived, bytes: bytes.len() as u32 });
                     placed.push(Placed { log: part.log, first, arrived, start, duplicate: false });
                     publish.push((part.log, Entry { first, end: slot.line.next, bytes, arrived, max_time, frame: 0 }));
@@ -790,12 +798,8 @@ impl Lane {
             return;
         }
         let from = view.settled;
-        let unsettled: u64 = view
-            .tail
-            .iter()
-            .filter(|e| e.first >= from && e.first < settled.end)
-            .map(|e| e.bytes.len() as u64)
-            .sum();
+        let unsettled: u64 =
+            view.tail.iter().filter(|e| e.first >= from && e.first < settled.end).map(|e| e.bytes.len() as u64).sum();
         match view.extents.last_mut().filter(|x| x.settled.base == settled.base) {
             Some(extent) => extent.settled = settled,
             None => view.extents.push(Extent { settled, segment }),

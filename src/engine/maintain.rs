@@ -2,8 +2,8 @@
 
 use std::sync::Arc;
 
-use super::lane::News;
 use super::Engine;
+use super::lane::News;
 use crate::config::stream::StreamSettings;
 use crate::ids::{LogId, Offset, Timestamp};
 use crate::log::retain::{self, Piece};
@@ -92,4 +92,3 @@ fn expired(engine: &Engine, log: LogId, rules: retain::Rules, now: Timestamp) ->
     }
     retain::expired(&pieces, rules, now)
 }
-

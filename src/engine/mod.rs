@@ -13,6 +13,8 @@ pub mod open;
 mod seek;
 pub mod table;
 pub mod tail;
+#[cfg(test)]
+mod tests;
 pub mod vault;
 
 use std::collections::BTreeSet;
@@ -33,8 +35,8 @@ use crate::chance::Chance;
 use crate::clock::Clock;
 use crate::config::stream::{StreamDefaults, StreamSettings, TimestampType};
 use crate::ids::{LogId, Offset, ShardNo, StreamId, Timestamp};
-pub use crate::log::producers::SequenceError;
 use crate::log::line::Rules;
+pub use crate::log::producers::SequenceError;
 use crate::record::batch::Batch;
 use crate::store::journal::JournalOptions;
 use crate::store::{Disk, Open};
@@ -549,11 +551,10 @@ impl Engine {
     /// What the settings of a stream mean for each of its logs.
     fn rules_of(&self, stream: &Stream, out: &mut Vec<(LogId, Rules)>) {
         // They were accepted once; a key that this version no longer knows falls back to the defaults.
-        let settings = StreamSettings::parse_over(&self.options.defaults, &stream.settings)
-            .unwrap_or_else(|bad| {
-                tracing::warn!(stream = %stream.name, "a stored setting is ignored: {bad}");
-                StreamSettings::default()
-            });
+        let settings = StreamSettings::parse_over(&self.options.defaults, &stream.settings).unwrap_or_else(|bad| {
+            tracing::warn!(stream = %stream.name, "a stored setting is ignored: {bad}");
+            StreamSettings::default()
+        });
         let relaxed = match (settings.flush_messages, settings.flush_ms) {
             (Some(1), _) | (None, None) => None,
             (_, Some(ms)) => Some(ms.clamp(1, RELAXED_MOST_MS)),

@@ -9,8 +9,8 @@ use bytes::Bytes;
 
 use super::frame::{self, Fact, Member};
 use super::lane::Slot;
-use super::tail::{Entry, Extent, Shared, View};
 use super::table::{self, Row};
+use super::tail::{Entry, Extent, Shared, View};
 use super::vault::Segment;
 use crate::ids::{LogId, Offset, Timestamp};
 use crate::log::line::Line;
@@ -48,17 +48,15 @@ pub fn recover(
     let (table_frame, rows) = table::read(disk)?;
     let mut found: BTreeMap<LogId, Found> = rows.into_iter().map(|(id, row)| (id, from_table(id, row))).collect();
     let mut recovery = Recovery::default();
-    let (journal, report) = Journal::open(disk.clone(), "journal", options, chance, &mut |replayed| {
-        match replayed {
-            Replayed::Frame(frame) => replay(&mut found, table_frame, &frame),
-            Replayed::Rot { first, frames, bytes, file, at } => {
-                tracing::error!(
-                    "journal frames from {first} on ({frames} of them, {bytes} bytes at {at} of {file}) are damaged; what \
+    let (journal, report) = Journal::open(disk.clone(), "journal", options, chance, &mut |replayed| match replayed {
+        Replayed::Frame(frame) => replay(&mut found, table_frame, &frame),
+        Replayed::Rot { first, frames, bytes, file, at } => {
+            tracing::error!(
+                "journal frames from {first} on ({frames} of them, {bytes} bytes at {at} of {file}) are damaged; what \
                      they held is withheld, everything behind them is kept"
-                );
-                recovery.rotten += frames;
-                Ok(())
-            }
+            );
+            recovery.rotten += frames;
+            Ok(())
         }
     })?;
     recovery.frames = report.frames;
@@ -80,8 +78,9 @@ fn from_table(id: LogId, row: Row) -> Found {
 }
 
 fn replay(found: &mut BTreeMap<LogId, Found>, table_frame: FrameNo, frame: &FrameIn) -> io::Result<()> {
-    let damaged =
-        |e: frame::Damaged| io::Error::new(io::ErrorKind::InvalidData, format!("journal frame {}: {}", frame.number, e.0));
+    let damaged = |e: frame::Damaged| {
+        io::Error::new(io::ErrorKind::InvalidData, format!("journal frame {}: {}", frame.number, e.0))
+    };
     match frame.kind {
         frame::GROUP => {
             for (member, bytes) in frame::decode_group(&frame.payload).map_err(damaged)? {
@@ -114,14 +113,7 @@ fn replay_member(log: &mut Found, frame: FrameNo, member: Member, bytes: Bytes) 
     }
     if member.first >= log.view.settled && end > log.line.start {
         let max_time = Timestamp(header.max_timestamp);
-        log.view.tail.push_back(Entry {
-            first: member.first,
-            end,
-            bytes,
-            arrived: member.arrived,
-            max_time,
-            frame,
-        });
+        log.view.tail.push_back(Entry { first: member.first, end, bytes, arrived: member.arrived, max_time, frame });
     }
     Ok(())
 }

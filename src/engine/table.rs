@@ -110,7 +110,8 @@ pub fn decode(bytes: Bytes) -> io::Result<(FrameNo, BTreeMap<LogId, Row>)> {
         if bytes > at.len() {
             return Err(short());
         }
-        line.producers = Producers::decode(&at.split_to(bytes)).map_err(|e| bad(&format!("has producers that {e:?}")))?;
+        line.producers =
+            Producers::decode(&at.split_to(bytes)).map_err(|e| bad(&format!("has producers that {e:?}")))?;
         rows.insert(id, Row { line, segments });
     }
     Ok((frame, rows))

@@ -8,8 +8,8 @@
 
 use std::collections::BTreeMap;
 use std::io;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use bytes::{Bytes, BytesMut};
 
@@ -159,7 +159,14 @@ impl Vault {
 
     /// Reads whole batches from the one that holds `from`, at most `max_bytes` but at least one, never past `until` or
     /// the end of the segment.
-    pub fn read(&self, s: &Segment, reach: &Settled, from: Offset, until: Offset, max_bytes: usize) -> io::Result<Range> {
+    pub fn read(
+        &self,
+        s: &Segment,
+        reach: &Settled,
+        from: Offset,
+        until: Offset,
+        max_bytes: usize,
+    ) -> io::Result<Range> {
         let mut range = Range { next: from, ..Range::default() };
         let mut left = max_bytes;
         let records = self.file(s.log, s.base, "log", false)?;
