@@ -38,6 +38,7 @@ use super::body::{self, BodyError, Paid};
 use super::error::Failure;
 use super::sigv4;
 use crate::engine::Engine;
+use crate::metrics;
 
 const JSON: &str = "application/x-amz-json-1.1";
 const CBOR: &str = "application/x-amz-cbor-1.1";
@@ -69,7 +70,7 @@ pub type Operations = BTreeMap<&'static str, Handler>;
 /// What bounds a connection and a request.
 #[derive(Clone, Copy, Debug)]
 pub struct Limits {
-    /// Connections served at once; the next one waits.
+    /// Connections served at once; the next one is closed.
     pub connections: usize,
     /// From the first byte of a request to the end of its header, and the longest a connection may idle.
     pub header_ms: u64,
@@ -113,13 +114,9 @@ pub async fn serve(mut door: Door, listener: TcpListener, shutdown: impl Future<
     let mut shutdown = std::pin::pin!(shutdown);
     let mut connections = tokio::task::JoinSet::new();
     loop {
-        let next = async {
-            let place = places.clone().acquire_owned().await.map_err(io::Error::other)?;
-            listener.accept().await.map(|(socket, peer)| (place, socket, peer))
-        };
-        let (place, socket, peer) = tokio::select! {
+        let (socket, peer) = tokio::select! {
             () = &mut shutdown => break,
-            accepted = next => match accepted {
+            accepted = listener.accept() => match accepted {
                 Ok(accepted) => accepted,
                 Err(error) if is_about_one_connection(&error) => continue,
                 Err(error) => {
@@ -131,9 +128,15 @@ pub async fn serve(mut door: Door, listener: TcpListener, shutdown: impl Future<
             },
             Some(_) = connections.join_next(), if !connections.is_empty() => continue,
         };
+        let place = places.clone().try_acquire_owned().ok();
+        let Some(place) = place else {
+            metrics::CONNECTIONS_REFUSED.of("too many").inc();
+            continue;
+        };
         let (door, closed) = (door.clone(), closed.clone());
         connections.spawn(async move {
             let _place = place;
+            let _open = Open::count();
             // A small answer leaves at once; waiting for more of it would cost 40 ms. Without it we are only slower.
             let _ = socket.set_nodelay(true);
             let limit = Duration::from_millis(door.limits.header_ms);
@@ -141,9 +144,11 @@ pub async fn serve(mut door: Door, listener: TcpListener, shutdown: impl Future<
                 Ok(Ok(Spoken::Http1(io))) => http1(door, io, closed).await,
                 Ok(Ok(Spoken::Http2(io))) => http2(door, io, closed).await,
                 Ok(Ok(Spoken::Tls)) => {
+                    metrics::CONNECTIONS_REFUSED.of("foreign protocol").inc();
                     tracing::warn!(%peer, "TLS arrived on the AWS port, which speaks clear text: use http://; closed");
                 }
                 Ok(Ok(Spoken::Foreign(byte))) => {
+                    metrics::CONNECTIONS_REFUSED.of("foreign protocol").inc();
                     tracing::warn!(
                         %peer, byte,
                         "what arrived on the AWS port is not HTTP (a Kafka client at the wrong port?); closed"
@@ -161,6 +166,24 @@ pub async fn serve(mut door: Door, listener: TcpListener, shutdown: impl Future<
         connections.shutdown().await;
     }
     Ok(())
+}
+
+/// A connection in the metrics, for as long as it is open.
+struct Open(Arc<metrics::Gauge>);
+
+impl Open {
+    fn count() -> Open {
+        metrics::CONNECTIONS_OPENED.of("aws").inc();
+        let open = metrics::CONNECTIONS.of("aws");
+        open.add(1);
+        Open(open)
+    }
+}
+
+impl Drop for Open {
+    fn drop(&mut self) {
+        self.0.add(-1);
+    }
 }
 
 fn is_about_one_connection(error: &io::Error) -> bool {
@@ -312,6 +335,9 @@ async fn answer(door: Arc<Door>, request: Request<Incoming>) -> Result<Response,
     }
     let marks = Marks::new(&door, request.method(), request.headers());
     let plain = route(&door, request).await;
+    if let Some(error) = plain.error {
+        metrics::AWS_ERRORS.of(error).inc();
+    }
     Ok(marks.dress(plain))
 }
 
@@ -416,6 +442,7 @@ async fn route(door: &Door, request: Request) -> Plain {
         Err(failure) => return Plain::failed(JSON, &failure),
     };
     let operation = target.rsplit('.').next().unwrap_or(target);
+    metrics::AWS_REQUESTS.of(operation).inc();
     match handler(Call { operation, body: paid, caller }).await {
         Ok(body) => Plain::ok(JSON, body),
         Err(failure) => Plain::failed(JSON, &failure),

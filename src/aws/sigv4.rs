@@ -207,7 +207,9 @@ mod tests {
         let date = "Authorization header requires existence of either a 'X-Amz-Date' or a 'Date' header. ";
         let need = |name: &str| format!("Authorization header requires '{name}' parameter. ");
         let query = |name: &str| format!("AWS query-string parameters must include '{name}'. ");
-        let cases: Vec<(Option<&str>, Option<&str>, bool, &str, String)> = vec![
+        /// Header, query, dated; type and sentence.
+        type Case<'a> = (Option<&'a str>, Option<&'a str>, bool, &'a str, String);
+        let cases: Vec<Case<'_>> = vec![
             (None, None, true, "MissingAuthenticationTokenException", "Missing Authentication Token".into()),
             (
                 Some(WHOLE),

@@ -131,6 +131,14 @@ pub const STREAM_KEYS: &[Key] = &[
     )
     .server("log.index.interval.bytes"),
     key(
+        "interfluve.kinesis.mode",
+        Section::Writing,
+        Kind::OneOf(&["PROVISIONED", "ON_DEMAND"]),
+        "PROVISIONED",
+        "The capacity mode that Kinesis clients are told the stream has.",
+    )
+    .shown("shards take what the disk takes, whatever the mode"),
+    key(
         "interfluve.oversize",
         Section::Writing,
         Kind::OneOf(&["accept", "refuse"]),

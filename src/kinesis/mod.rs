@@ -1,7 +1,76 @@
 //! The Kinesis façade: streams, shards and records as AWS's SDKs expect them, translated to the engine's eight verbs.
-//! It holds no state that is not the engine's.
+//! It holds no state that is not the engine's; what a client must come back with travels with the client.
 
+pub mod api;
+pub mod error;
 pub mod iterator;
 pub mod mapping;
+pub mod put;
+pub mod read;
 pub mod sequence;
+pub mod target;
 pub mod validate;
+
+use std::sync::Arc;
+
+use tokio::sync::Semaphore;
+
+use crate::config::stream::{StreamDefaults, StreamSettings};
+use crate::engine::Engine;
+use crate::engine::catalog::{Born, Stream};
+use iterator::Key;
+
+/// GetRecords calls that may hold opened batches at one time; the next one waits for its turn.
+const OPEN_READS: usize = 32;
+
+/// What the façade is told when it starts.
+#[derive(Clone)]
+pub struct Options {
+    /// The secret behind iterators and page tokens; of the data directory, so that they outlive a restart.
+    pub secret: [u8; 32],
+    /// How long a new stream says CREATING.
+    pub creating_ms: i64,
+    /// The server's own defaults for streams.
+    pub defaults: StreamDefaults,
+}
+
+/// The façade: cheap to share, the same for every connection.
+pub struct Kinesis {
+    pub engine: Arc<Engine>,
+    pub key: Key,
+    pub creating_ms: i64,
+    pub defaults: StreamDefaults,
+    /// Bounds the memory of reads in flight.
+    pub reads: Semaphore,
+}
+
+impl Kinesis {
+    pub fn new(engine: Arc<Engine>, options: Options) -> Kinesis {
+        Kinesis {
+            engine,
+            key: Key::new(options.secret),
+            creating_ms: options.creating_ms,
+            defaults: options.defaults,
+            reads: Semaphore::new(OPEN_READS),
+        }
+    }
+
+    /// The settings of a stream over the server's defaults. Stored settings were judged when they were set; should a
+    /// later version know one no more, the defaults hold.
+    pub fn settings(&self, stream: &Stream) -> StreamSettings {
+        StreamSettings::parse_over(&self.defaults, &stream.settings).unwrap_or_default()
+    }
+
+    /// How long records are kept, in milliseconds; `None`: for ever.
+    pub fn retention_ms(&self, stream: &Stream) -> Option<i64> {
+        if stream.born == Born::Kinesis && !stream.settings.contains_key(RETENTION_KEY) {
+            return Some(BORN_RETENTION_MS);
+        }
+        self.settings(stream).retention_ms
+    }
+}
+
+/// The stream setting that says how long records are kept.
+pub const RETENTION_KEY: &str = "retention.ms";
+/// What a stream created by an AWS SDK begins with.
+pub const BORN_RETENTION_MS: i64 = 24 * 60 * 60 * 1000;

@@ -79,6 +79,16 @@ impl SequenceNumber {
         self.shard
     }
 
+    /// Whether this is a number of that very shard, not of an earlier one of the same name and number.
+    pub fn is_of(&self, shard: &Shard) -> bool {
+        self.shard == shard.no && self.created_s == shard.created_s && self.time_s == shard.created_s
+    }
+
+    /// The second of the record in a number of AWS; the shard's creation second in ours.
+    pub fn time_s(&self) -> u64 {
+        self.time_s
+    }
+
     /// The offset of the record this is the number of. `None`: it is a place, not a record.
     pub fn offset(&self) -> Option<Offset> {
         (!self.between && self.counter > 0).then(|| Offset(self.counter - 1))
@@ -136,7 +146,7 @@ pub fn place(text: &str, shard: &Shard, end: Offset, after: bool) -> Result<Offs
     if number.shard != shard.no {
         return Err(Unfit::OtherShard(number.shard));
     }
-    if number.created_s != shard.created_s || number.time_s != shard.created_s {
+    if !number.is_of(shard) {
         return Err(Unfit::Foreign);
     }
     if number.counter == LAST_COUNTER {
