@@ -1,5 +1,5 @@
-//! Every key of the server, once. Where Kafka's broker has a key of the same meaning it bears Kafka's name, type and
-//! default (broker configs of 4.4); the rest is ours. A stream's key that names a server key gives that one too.
+//! Every key of the server, once. Where Kafka's broker has a key of the same meaning it bears Kafka's name and type, and
+//! where nothing speaks against it Kafka's default (broker configs of 4.4); the rest is ours. A stream's key that names a server key gives that one too.
 //!
 //! Declarations only: texts are gathered by `cli` and typed by [`super::server`].
 
@@ -209,45 +209,59 @@ const OWN: &[Key] = &[
     key(
         "ingress.limit.bytes",
         Section::Limits,
-        whole(4 * MIB, MAX, Unit::Bytes),
+        whole(4 * MIB, INT, Unit::Bytes),
         "67108864",
         "Memory for requests that have arrived and are not answered; readers of sockets wait for it.",
+    ),
+    key(
+        "ingress.small.limit.bytes",
+        Section::Limits,
+        whole(MIB, INT, Unit::Bytes),
+        "16777216",
+        "The same for requests of at most 64 KiB, so that large ones never keep a heartbeat waiting.",
     ),
     key(
         "tail.limit.bytes",
         Section::Limits,
         whole(MIB, MAX, Unit::Bytes),
-        "67108864",
+        "100663296",
         "Memory for the newest records of all logs together; older ones are read from disk.",
-    ),
-    key(
-        "fetch.limit.bytes",
-        Section::Limits,
-        whole(MIB, MAX, Unit::Bytes),
-        "67108864",
-        "Memory for answers that are read from disk and not yet sent.",
     ),
     // ── storage
     key(
         "journal.file.bytes",
         Section::Storage,
         whole(4 * MIB, 4096 * MIB, Unit::Bytes),
-        "67108864",
+        "33554432",
         "Size of one journal file; they are preallocated and used again.",
     ),
     key(
         "unsettled.limit.bytes",
         Section::Storage,
         whole(4 * MIB, MAX, Unit::Bytes),
-        "134217728",
+        "100663296",
         "Most bytes in the journal that are not yet in segments; bounds the time of a restart.",
+    ),
+    key(
+        "disk.reserve.bytes",
+        Section::Storage,
+        whole(0, MAX, Unit::Bytes),
+        "67108864",
+        "Writes are refused while the disk has less room than this, and accepted again at twice as much.",
+    ),
+    key(
+        "open.files.limit",
+        Section::Storage,
+        whole(16, INT, Unit::Count),
+        "512",
+        "Most segment files that are open at one time.",
     ),
     key(
         "log.retention.check.interval.ms",
         Section::Storage,
         whole(1, MAX, Unit::Ms),
-        "300000",
-        "How often segments that may be given up are looked for.",
+        "10000",
+        "How often segments that may be given up are looked for, and how much room the disk has.",
     ),
     // ── running
     key(

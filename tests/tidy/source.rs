@@ -17,7 +17,10 @@ pub struct Source {
 impl Source {
     pub fn new(path: &str, text: String) -> Source {
         let code = code_only(&text);
-        let tests = !path.starts_with("src/") || path.ends_with("/tests.rs") || path.contains("/tests/") || path.ends_with("/laws.rs");
+        let tests = !path.starts_with("src/")
+            || path.ends_with("/tests.rs")
+            || path.contains("/tests/")
+            || path.ends_with("/laws.rs");
         let shipped = if tests { String::new() } else { before_tests(&code) };
         Source { path: path.into(), text, code, shipped }
     }
