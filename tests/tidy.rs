@@ -298,6 +298,7 @@ fn generated_pages_are_up_to_date() {
     let pages = [
         ("docs/configuration.md", interfluve::cli::reference()),
         ("docs/metrics.md", interfluve::metrics::reference()),
+        ("docs/protocol.md", interfluve::kafka::table::protocol_markdown()),
     ];
     let mut findings = Vec::new();
     for (path, want) in pages {

@@ -1,5 +1,6 @@
 //! Every key of the server, once. Where Kafka's broker has a key of the same meaning it bears Kafka's name and type, and
-//! where nothing speaks against it Kafka's default (broker configs of 4.4); the rest is ours. A stream's key that names a server key gives that one too.
+//! where nothing speaks against it Kafka's default (broker configs of 4.4); the rest is ours. A stream's key that names
+//! a server key gives that one too.
 //!
 //! Declarations only: texts are gathered by `cli` and typed by [`super::server`].
 
