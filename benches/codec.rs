@@ -1,5 +1,6 @@
-//! What the hot paths of the record library cost, in nanoseconds and bytes per nanosecond: check, read and build batches.
-//! Prints one line for each; asserts nothing about time. Run: `cargo bench --bench codec`. Run as a test it does everything once.
+//! What the hot paths of the record library cost, in nanoseconds and bytes per nanosecond: check, read, build batches.
+//! Prints one line for each; asserts nothing about time. Run: `cargo bench --bench codec`; as a test it does everything
+//! once.
 
 use std::hint::black_box;
 use std::time::{Duration, Instant};

@@ -163,8 +163,8 @@ impl Builder {
     }
 }
 
-/// A batch of no records that takes `offsets` offsets (at least 1): what stays when compaction took every record but the
-/// producer must be remembered (KIP-98).
+/// A batch of no records that takes `offsets` offsets (at least 1): what stays when compaction took every record but
+/// the producer must be remembered (KIP-98).
 pub fn empty(offsets: u32, producer: Producer, timestamp: Timestamp) -> Batch {
     assert!(offsets >= 1 && offsets <= i32::MAX as u32, "an empty batch takes offsets");
     let fields = Fields {

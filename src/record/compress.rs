@@ -1,5 +1,5 @@
-//! The four codecs of record batches, each way. Never trusts a size that compressed bytes claim: output grows only as far
-//! as it is really written, and never over the limits.
+//! The four codecs of record batches, each way. Never trusts a size that compressed bytes claim: output grows only as
+//! far as it is really written, and never over the limits.
 //!
 //! ```text
 //! gzip    one or more members (RFC 1952)
@@ -30,8 +30,8 @@ pub enum Codec {
 pub struct Limits {
     /// The most decompressed bytes.
     pub max_bytes: usize,
-    /// The most decompressed bytes for each compressed one; the first [`RATIO_FREE_BYTES`] are not asked for it, because
-    /// a short batch of like records honestly shrinks to almost nothing.
+    /// The most decompressed bytes for each compressed one; the first [`RATIO_FREE_BYTES`] are not asked for it, as a
+    /// short batch of like records honestly shrinks to almost nothing.
     pub max_ratio: usize,
 }
 

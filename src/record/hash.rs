@@ -6,7 +6,8 @@ const MURMUR_SEED: u32 = 0x9747_b28c;
 const MURMUR_MULTIPLIER: u32 = 0x5bd1_e995;
 const MURMUR_SHIFT: u32 = 24;
 
-/// Which of `logs` Kafka's clients choose for a key by default: murmur2, its sign bit cleared, modulo the number of logs.
+/// Which of `logs` Kafka's clients choose for a key by default: murmur2, its sign bit cleared, modulo the number of
+/// logs.
 pub fn murmur2_place(key: &[u8], logs: u32) -> u32 {
     assert!(logs > 0, "a stream has a log");
     (murmur2(key) & i32::MAX as u32) % logs
@@ -42,7 +43,8 @@ mod tests {
 
     #[test]
     fn murmur2_is_kafkas() {
-        // The cases of Kafka's own UtilsTest, then some that its Utils.murmur2 gave: every length of the rest, high bytes.
+        // The cases of Kafka's own UtilsTest, then some that its Utils.murmur2 gave: every length of the rest and
+        // high bytes.
         let table: [(&[u8], i32); 11] = [
             (b"21", -973_932_308),
             (b"foobar", -790_332_482),

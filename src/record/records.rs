@@ -127,8 +127,8 @@ pub struct Summary {
     pub null_key: Option<i32>,
 }
 
-/// Reads every record of a batch and keeps none: whether there are as many as the header says, well-formed, one for each
-/// offset. What Kafka asks of a client's batch when it opens it (its LogValidator).
+/// Reads every record of a batch and keeps none: whether there are as many as the header says, well-formed, one for
+/// each offset. What Kafka asks of a client's batch when it opens it (its LogValidator).
 pub fn validate(batch: &Batch, limits: Limits) -> Result<Summary, RecordsError> {
     let mut summary = Summary { max_timestamp: Timestamp(-1), max_timestamp_delta: 0, null_key: None };
     for (index, view) in (0..).zip(open(batch, limits)?.views()) {

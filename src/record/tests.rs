@@ -1,4 +1,5 @@
-//! Properties of the whole library, and batches that others wrote: kafka-clients 4.4.0 (as hex) and the kafka-protocol crate.
+//! Properties of the whole library, and batches that others wrote: kafka-clients 4.4.0 (as hex) and the kafka-protocol
+//! crate.
 
 use bytes::{Bytes, BytesMut};
 use kafka_protocol::indexmap::IndexMap;
@@ -279,7 +280,12 @@ proptest! {
 
     /// One byte of a real batch changed, the CRC made again: what a careless or hostile client could send.
     #[test]
-    fn a_damaged_batch_never_panics(wrote in any_records(), codec in any_codec(), at in any::<usize>(), byte in any::<u8>()) {
+    fn a_damaged_batch_never_panics(
+        wrote in any_records(),
+        codec in any_codec(),
+        at in any::<usize>(),
+        byte in any::<u8>(),
+    ) {
         let mut bytes = build(codec, Producer::NONE, &wrote).finish().bytes.to_vec();
         let at = at % bytes.len();
         bytes[at] = byte;

@@ -1,5 +1,5 @@
-//! The zigzag varints of records (KIP-98): seven bits a byte, lowest first, the sign in the lowest bit. Reads only the one
-//! form each number fits in: at most 5 bytes for 32 bits, 10 for 64.
+//! The zigzag varints of records (KIP-98): seven bits a byte, lowest first, the sign in the lowest bit. Never reads a
+//! number that is longer than its type.
 
 /// Reads 32 bits; `None` if the bytes end early or hold more than 32 bits.
 pub(crate) fn read_i32(rest: &mut &[u8]) -> Option<i32> {
