@@ -42,7 +42,7 @@ impl Clock {
     /// Waits until `deadline` by this clock: by tokio's timer, which a simulation pauses and advances itself.
     pub async fn sleep_until(&self, deadline: Timestamp) {
         loop {
-            let left = deadline.0 - self.now().0;
+            let left = deadline.0.saturating_sub(self.now().0);
             if left <= 0 {
                 return;
             }

@@ -1,6 +1,7 @@
 //! interfluve: one log engine with two complete faces.
 
 pub mod aws;
+pub mod chance;
 pub mod cli;
 pub mod clock;
 pub mod config;

@@ -79,8 +79,8 @@ class Server:
 
     # ── starting ────────────────────────────────────────────────────────────────────────────────────────────────
 
-    def start(self):
-        """Starts it and waits until it is ready; returns the seconds that took."""
+    def start(self, wait=True):
+        """Starts it and (unless told not to) waits until it is ready; returns the seconds that took."""
         command = {"interfluve": self._ours, "kafka-4.4": self._kafka, "ferrokinesis": self._ferrokinesis}[self.kind]()
         began = time.monotonic()
         out = self.home / "stdout"
@@ -92,7 +92,7 @@ class Server:
             )
         self.pid = self.child.pid
         self._save()
-        while not self._ready(out):
+        while wait and not self._ready(out):
             if self.child.poll() is not None:
                 raise RuntimeError(f"{self.kind} ended with {self.child.returncode} at start; see {self.log}:\n{self.tail()}")
             if time.monotonic() - began > START_LIMIT_S:
@@ -106,7 +106,7 @@ class Server:
             binary(),
             "serve",
             "--data-dir", str(self.data),
-            "--kafka-listen", f"127.0.0.1:{self.ports[0]}",
+            "--kafka-listeners", f"127.0.0.1:{self.ports[0]}",
             "--aws-listen", f"127.0.0.1:{self.ports[1]}",
             "--ready-json",
             *self.extra,

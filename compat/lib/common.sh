@@ -74,15 +74,15 @@ check() {
     if "$@" >"$log" 2>&1; then pass "$name"; else
         local rc=$?
         fail "$name" "exit $rc: $(grep -v '^[[:space:]]*at ' "$log" | grep . | tail -n 2)"
-        { echo "--- $name: $*"; tail -n 30 "$log"; echo '---'; } >&2
+        { echo "--- $name: $*"; tail -n 30 "$log"; echo '---'; } | cut -c1-400 >&2
     fi
 }
 
 # result_lines COMMAND...: runs a program that prints PASS, FAIL and SKIP lines itself.
 result_lines() {
     local kind rest out=$WORK/result_lines.log
-    "$@" >"$out" 2>"$out.err" & local pid=$!
-    wait $pid; local rc=$?
+    "$@" >"$out" 2>"$out.err"
+    local rc=$?
     while read -r kind rest; do
         case $kind in
             PASS) pass "$rest" ;;
@@ -93,13 +93,13 @@ result_lines() {
         esac
     done <"$out"
     grep -q '^DONE' "$out" || fail program "ended early, exit $rc: $(tail -n 1 "$out.err")"
-    [ ! -s "$out.err" ] || { echo '--- stderr'; tail -n 40 "$out.err"; echo '---'; } >&2
+    [ ! -s "$out.err" ] || { echo '--- stderr'; tail -n 40 "$out.err"; echo '---'; } | cut -c1-400 >&2
 }
 
 finish() {
     if [ $((passed + failed)) = 0 ]; then fail ran 'nothing was run'; fi
     if [ $failed -gt 0 ] && [ -d "${BROKER_HOME:-}" ]; then
-        { echo '--- broker log'; tail -n 40 "$BROKER_HOME/broker.log"; } >&2
+        { echo '--- broker log'; tail -n 40 "$BROKER_HOME/broker.log"; } | cut -c1-400 >&2
     fi
     [ $skipped = 0 ] && echo "$passed passed, $failed failed" || echo "$passed passed, $failed failed, $skipped skipped"
     [ $failed = 0 ]
@@ -159,7 +159,7 @@ maven() {
     debian java default-jre-headless && debian mvn maven || return
     note "maven: jars of $1"
     rm -rf "$JARS"
-    mvn -q -B -f "$pom" dependency:copy-dependencies -DoutputDirectory="$JARS" -DincludeScope=runtime >&2 || return
+    mvn -q -B --no-transfer-progress -Dstyle.color=never -f "$pom" dependency:copy-dependencies -DoutputDirectory="$JARS" -DincludeScope=runtime >&2 || return
     touch "$JARS/.complete"
 }
 

@@ -2,21 +2,52 @@
 //! nothing else. It does not know Kafka, Kinesis or HTTP.
 
 pub mod catalog;
+pub mod driver;
+pub mod fetch;
+pub mod frame;
+pub mod lane;
+pub mod ledgers;
+mod maintain;
+mod notes;
+pub mod open;
+mod seek;
+pub mod table;
+pub mod tail;
+#[cfg(test)]
+mod tests;
+pub mod vault;
 
+use std::collections::BTreeSet;
 use std::fmt;
 use std::future::Future;
+use std::io;
 use std::pin::Pin;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 use std::task::{Context, Poll};
+use std::thread::JoinHandle;
+use std::time::Duration;
 
+use arc_swap::ArcSwap;
 use bytes::Bytes;
-use tokio::sync::{OwnedSemaphorePermit, oneshot};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore, oneshot, watch};
 
+use crate::chance::Chance;
 use crate::clock::Clock;
+use crate::config::stream::{StreamDefaults, StreamSettings, TimestampType};
 use crate::ids::{LogId, Offset, ShardNo, StreamId, Timestamp};
+use crate::log::line::Rules;
 pub use crate::log::producers::SequenceError;
 use crate::record::batch::Batch;
+use crate::store::journal::JournalOptions;
+use crate::store::{Disk, Open};
+use catalog::{Ask, CATALOG_LOG, CatalogMachine, Stream};
 pub use catalog::{Catalog, Change, Changed};
+use driver::Parts;
+use lane::{Appending, Inbox, Lane, News};
+use ledgers::Ledger;
+pub use open::Recovery;
+use tail::Logs;
+use vault::Vault;
 
 /// Where a log begins and ends, at one instant.
 ///
@@ -38,7 +69,9 @@ pub struct Bounds {
 
 /// Memory for bytes that have arrived and are not yet in a log. Returned when dropped.
 #[derive(Debug, Default)]
-pub struct Permit(Option<OwnedSemaphorePermit>);
+pub struct Permit {
+    _held: Option<OwnedSemaphorePermit>,
+}
 
 /// One batch on its way into one log.
 #[derive(Clone, Debug)]
@@ -215,74 +248,401 @@ impl fmt::Display for Error {
 
 impl std::error::Error for Error {}
 
+/// Limits and habits of an engine; each is a configuration key.
+#[derive(Clone, Debug)]
+pub struct Options {
+    /// Bytes that have arrived and wait for a place (`ingress.limit.bytes`).
+    pub ingress_limit_bytes: u32,
+    /// The same for frames up to [`SMALL_FRAME_BYTES`], so that big ones never starve heartbeats.
+    pub small_ingress_limit_bytes: u32,
+    pub lane: lane::Limits,
+    pub journal_file_bytes: u64,
+    /// Recycled journal files kept.
+    pub journal_spare_files: usize,
+    pub open_files_limit: usize,
+    /// Appends are refused while the disk has less room than this, and accepted again at twice as much.
+    pub reserve_free_bytes: u64,
+    /// How often retention is judged and the disk's room looked at.
+    pub maintenance_ms: i64,
+    pub producer_expiration_ms: i64,
+    /// The server's own defaults of stream settings.
+    pub defaults: StreamDefaults,
+}
+
+/// Frames up to this size have a budget of their own.
+pub const SMALL_FRAME_BYTES: u32 = 64 * 1024;
+
+impl Default for Options {
+    fn default() -> Self {
+        Options {
+            ingress_limit_bytes: 64 << 20,
+            small_ingress_limit_bytes: 16 << 20,
+            lane: lane::Limits {
+                settle_bytes: 1 << 20,
+                unsettled_bytes: 96 << 20,
+                journal_bytes: 96 << 20,
+                tail_bytes: 96 << 20,
+            },
+            journal_file_bytes: 32 << 20,
+            journal_spare_files: 2,
+            open_files_limit: 512,
+            reserve_free_bytes: 64 << 20,
+            maintenance_ms: 10_000,
+            producer_expiration_ms: 86_400_000,
+            defaults: StreamDefaults::default(),
+        }
+    }
+}
+
+/// Who gives the lane its turns.
+pub enum Driver {
+    /// OS threads: a server.
+    Threads,
+    /// One task, which syncs at the pace it is told: a simulation. Disk reads happen in place.
+    Task(Box<dyn FnMut() -> Duration + Send>),
+}
+
 /// The eight verbs: admit append fetch seek trim bounds catalog change.
 pub struct Engine {
     clock: Clock,
+    chance: Chance,
+    options: Options,
+    inbox: Arc<Inbox>,
+    logs: Arc<Logs>,
+    vault: Arc<Vault>,
+    disk: Arc<dyn Disk>,
+    catalog: ArcSwap<Catalog>,
+    ledger: OnceLock<Ledger<CatalogMachine>>,
+    ingress: Arc<Semaphore>,
+    small_ingress: Arc<Semaphore>,
+    failure: Arc<driver::Failure>,
+    stopping: watch::Sender<bool>,
+    secret: [u8; 32],
+    threads: Mutex<Vec<JoinHandle<()>>>,
+    reads_in_place: bool,
 }
 
 impl Engine {
+    /// Opens a data directory (an empty one becomes an empty engine) and starts its lane.
+    pub async fn open(
+        options: Options,
+        disk: Arc<dyn Disk>,
+        clock: Clock,
+        chance: Chance,
+        driver: Driver,
+    ) -> io::Result<(Arc<Engine>, Recovery)> {
+        let began = clock.now();
+        let secret = secret(&*disk, &chance)?;
+        disk.create_dir_all("journal")?;
+        disk.create_dir_all("logs")?;
+        disk.sync_dir("")?;
+        let journal_options =
+            JournalOptions { file_bytes: options.journal_file_bytes, keep_spare: options.journal_spare_files };
+        let (journal, slots, mut recovery) = open::recover(&disk, journal_options, &mut || chance.draw())?;
+        let syncer = journal.syncer();
+        let inbox = Arc::new(Inbox::default());
+        let logs = Arc::new(Logs::default());
+        let vault = Arc::new(Vault::new(disk.clone(), options.open_files_limit));
+        let failure = Arc::new(driver::Failure::new(None));
+        let lane = Lane::new(journal, inbox.clone(), logs.clone(), options.lane.clone(), slots);
+        let engine = Arc::new(Engine {
+            clock: clock.clone(),
+            chance,
+            inbox: inbox.clone(),
+            logs,
+            vault: vault.clone(),
+            disk: disk.clone(),
+            catalog: ArcSwap::default(),
+            ledger: OnceLock::new(),
+            ingress: Arc::new(Semaphore::new(options.ingress_limit_bytes as usize)),
+            small_ingress: Arc::new(Semaphore::new(options.small_ingress_limit_bytes as usize)),
+            failure: failure.clone(),
+            stopping: watch::Sender::new(false),
+            secret,
+            threads: Mutex::new(Vec::new()),
+            reads_in_place: matches!(driver, Driver::Task(_)),
+            options,
+        });
+        let parts = Parts { lane, syncer, vault, disk, inbox, clock, failure };
+        match driver {
+            Driver::Threads => *engine.lock_threads() = driver::start_threads(parts)?,
+            Driver::Task(pace) => drop(tokio::spawn(driver::run_as_task(parts, pace))),
+        }
+        engine.open_catalog().await.map_err(|e| io::Error::other(format!("the catalog cannot be read: {e}")))?;
+        tokio::spawn(maintain::run(engine.clone()));
+        recovery.took_ms = engine.clock.now().0 - began.0;
+        recovery.logs = recovery.logs.saturating_sub(1);
+        Ok((engine, recovery))
+    }
+
+    async fn open_catalog(self: &Arc<Self>) -> Result<(), Error> {
+        self.inbox.put(News::Open(vec![(CATALOG_LOG, Rules::default())]));
+        // The lane may not have taken its first turn; an empty trim is answered after it.
+        self.trim(CATALOG_LOG, Offset(0)).await?;
+        let weak = Arc::downgrade(self);
+        let observe: ledgers::Observe<CatalogMachine> = Box::new(move |catalog, replies| {
+            let (engine, catalog) = (weak.upgrade()?, catalog.clone());
+            let changed: Vec<Changed> = replies.iter().flatten().cloned().collect();
+            Some(Box::new(move || engine.take_catalog(catalog, changed)))
+        });
+        let ledger = Ledger::open(self.clone(), CATALOG_LOG, (), observe).await?;
+        let catalog = self.catalog();
+        let known: BTreeSet<LogId> = catalog.streams().flat_map(|s| s.logs.iter().copied()).collect();
+        let mut open = Vec::new();
+        catalog.streams().for_each(|stream| self.rules_of(stream, &mut open));
+        self.inbox.put(News::Open(open));
+        let orphans: Vec<LogId> =
+            self.logs.all().iter().map(|l| l.id).filter(|id| *id != CATALOG_LOG && !known.contains(id)).collect();
+        if !orphans.is_empty() {
+            self.inbox.put(News::Remove(orphans));
+        }
+        self.trim(CATALOG_LOG, Offset(0)).await?;
+        assert!(self.ledger.set(ledger).is_ok(), "an engine opens its catalog once");
+        Ok(())
+    }
+
     /// The engine's clock; façades ask it and no other.
     pub fn clock(&self) -> &Clock {
         &self.clock
     }
 
-    /// Memory for bytes that arrive; waits while `ingress.limit.bytes` of them are unanswered.
-    pub async fn admit(&self, _bytes: u32) -> Permit {
-        unimplemented!("coming")
+    /// The engine's source of chance; façades draw from it and no other.
+    pub fn chance(&self) -> &Chance {
+        &self.chance
+    }
+
+    /// 64 random bits.
+    pub fn random(&self) -> u64 {
+        self.chance.draw()
+    }
+
+    /// The server's own defaults of stream settings.
+    pub fn defaults(&self) -> &StreamDefaults {
+        &self.options.defaults
+    }
+
+    /// 32 random bytes that belong to the data directory: what façades authenticate their tokens with.
+    pub fn secret(&self) -> &[u8; 32] {
+        &self.secret
+    }
+
+    /// Memory for bytes that arrive; waits while as many as the limit allows have no place yet.
+    pub async fn admit(&self, bytes: u32) -> Permit {
+        let (budget, limit) = if bytes <= SMALL_FRAME_BYTES {
+            (&self.small_ingress, self.options.small_ingress_limit_bytes)
+        } else {
+            (&self.ingress, self.options.ingress_limit_bytes)
+        };
+        // A frame larger than the whole budget waits until it is alone.
+        Permit { _held: budget.clone().acquire_many_owned(bytes.min(limit)).await.ok() }
     }
 
     /// Fixes the place of every part of `group` behind everything appended to its log before this call: all or none.
     /// Not async: when it returns, the order is settled. The receipt resolves when it is durable.
-    pub fn append(&self, _group: Group, _permit: Permit) -> Receipt {
-        unimplemented!("coming")
-    }
-
-    /// Reads many logs at once; waits, at most until the deadline, for `min_bytes` or news. One answer per read, in order.
-    pub async fn fetch(&self, _want: Fetch) -> Vec<Result<Page, Error>> {
-        unimplemented!("coming")
-    }
-
-    /// The offset of a time (of the record or of its arrival), the start, or the end. `None`: no such record.
-    pub async fn seek(&self, _log: LogId, _to: Seek) -> Result<Option<Found>, Error> {
-        unimplemented!("coming")
+    pub fn append(&self, group: Group, permit: Permit) -> Receipt {
+        let (reply, receipt) = oneshot::channel();
+        self.inbox.put(News::Append(Appending { group, reply, permit }));
+        Receipt(receipt)
     }
 
     /// Gives up everything below an offset. Durable when it returns: a start never moves back.
-    pub async fn trim(&self, _log: LogId, _below: Offset) -> Result<Bounds, Error> {
-        unimplemented!("coming")
+    pub async fn trim(&self, log: LogId, below: Offset) -> Result<Bounds, Error> {
+        let (reply, answer) = oneshot::channel();
+        self.inbox.put(News::Trim(log, below, reply));
+        answer.await.unwrap_or(Err(Error::LaneFailed))
     }
 
     /// The bounds of a log, now.
-    pub fn bounds(&self, _log: LogId) -> Result<Bounds, Error> {
-        unimplemented!("coming")
+    pub fn bounds(&self, log: LogId) -> Result<Bounds, Error> {
+        Ok(self.logs.get(log)?.view().bounds())
     }
 
     /// The current leader epoch of a log.
-    pub fn epoch(&self, _log: LogId) -> Result<u32, Error> {
-        unimplemented!("coming")
+    pub fn epoch(&self, log: LogId) -> Result<u32, Error> {
+        Ok(self.logs.get(log)?.view().epochs.last().map_or(0, |(epoch, _)| *epoch))
     }
 
-    /// The end of the newest epoch not above `epoch`: what OffsetForLeaderEpoch asks. `None`: an epoch from the future,
-    /// or older than the log remembers.
-    pub fn epoch_end(&self, _log: LogId, _epoch: u32) -> Result<Option<(u32, Offset)>, Error> {
-        unimplemented!("coming")
+    /// The end of the newest epoch not above `epoch`: what OffsetForLeaderEpoch asks (KIP-320). `None`: an epoch from
+    /// the future, or older than the log remembers.
+    pub fn epoch_end(&self, log: LogId, epoch: u32) -> Result<Option<(u32, Offset)>, Error> {
+        Ok(self.logs.get(log)?.view().epoch_end(epoch))
+    }
+
+    /// How many bytes of a log are kept, in segments and waiting for them.
+    pub fn log_bytes(&self, log: LogId) -> Result<u64, Error> {
+        let shared = self.logs.get(log)?;
+        let view = shared.view();
+        let settled: u64 = view.extents.iter().map(|x| x.settled.bytes).sum();
+        let waiting = view.tail.iter().filter(|e| e.first >= view.settled).map(|e| e.bytes.len() as u64);
+        Ok(settled + waiting.sum::<u64>())
     }
 
     /// An immutable picture of all streams (persistent map). A handler takes one and never looks again.
     pub fn catalog(&self) -> Arc<Catalog> {
-        unimplemented!("coming")
+        self.catalog.load_full()
     }
 
     /// Every change of the catalog, many at once, each with its own answer; durable when it returns.
-    pub async fn change(&self, _changes: Vec<Change>) -> Vec<Result<Changed, Error>> {
-        unimplemented!("coming")
+    pub async fn change(&self, changes: Vec<Change>) -> Vec<Result<Changed, Error>> {
+        let Some(ledger) = self.ledger.get() else {
+            return changes.iter().map(|_| Err(Error::ShuttingDown)).collect();
+        };
+        let mut answers = Vec::with_capacity(changes.len());
+        // In order, but all in flight at once: the ledger decides them together and one sync makes them durable.
+        let mut asks = tokio::task::JoinSet::new();
+        let count = changes.len();
+        for (i, change) in changes.into_iter().enumerate() {
+            let id = StreamId(self.chance.draw_u128());
+            let cuts = match &change {
+                Change::Grow { id, logs } => match self.cut(*id, *logs).await {
+                    Ok(cuts) => cuts,
+                    Err(e) => {
+                        answers.push((i, Err(e)));
+                        continue;
+                    }
+                },
+                _ => Vec::new(),
+            };
+            let ledger = ledger.clone();
+            asks.spawn(async move { (i, ledger.ask(Ask { change, id, cuts }).await.unwrap_or_else(Err)) });
+        }
+        while let Some(answer) = asks.join_next().await {
+            answers.extend(answer.ok());
+        }
+        answers.sort_by_key(|(i, _)| *i);
+        assert!(answers.len() == count, "every change is answered");
+        answers.into_iter().map(|(_, answer)| answer).collect()
     }
 
-    /// A random stream id, from the engine's own source of chance.
-    pub fn random(&self) -> u64 {
-        unimplemented!("coming")
+    /// Closes the open shards of a stream's logs for writers that name their shard, and says where: until the catalog
+    /// has the new shards such writers are refused and choose again.
+    async fn cut(&self, id: StreamId, logs: u32) -> Result<Vec<(LogId, Offset)>, Error> {
+        let logs = self.catalog().plan_grow(id, logs)?;
+        let (reply, answer) = oneshot::channel();
+        self.inbox.put(News::Cut(logs, reply));
+        answer.await.map_err(|_| Error::LaneFailed)
+    }
+
+    /// A new catalog is durable: the lane learns of its logs first, then everybody may see it.
+    fn take_catalog(&self, catalog: Catalog, changed: Vec<Changed>) {
+        let mut open = Vec::new();
+        let mut gone = Vec::new();
+        for changed in &changed {
+            match changed {
+                Changed::Created(stream) | Changed::Altered(stream) | Changed::Grown(stream) => {
+                    self.rules_of(stream, &mut open);
+                }
+                Changed::Deleted(stream) => gone.extend(&stream.logs),
+                Changed::ProducerIds { .. } => {}
+            }
+        }
+        if !open.is_empty() {
+            for (id, _) in &open {
+                self.logs.insert_new(*id);
+            }
+            self.inbox.put(News::Open(open));
+        }
+        self.catalog.store(Arc::new(catalog));
+        if !gone.is_empty() {
+            self.inbox.put(News::Remove(gone));
+        }
+    }
+
+    /// What the settings of a stream mean for each of its logs.
+    fn rules_of(&self, stream: &Stream, out: &mut Vec<(LogId, Rules)>) {
+        // They were accepted once; a key that this version no longer knows falls back to the defaults.
+        let settings = StreamSettings::parse_over(&self.options.defaults, &stream.settings).unwrap_or_else(|bad| {
+            tracing::warn!(stream = %stream.name, "a stored setting is ignored: {bad}");
+            StreamSettings::default()
+        });
+        let relaxed = match (settings.flush_messages, settings.flush_ms) {
+            (Some(1), _) | (None, None) => None,
+            (_, Some(ms)) => Some(ms.clamp(1, RELAXED_MOST_MS)),
+            (Some(_), None) => Some(RELAXED_MOST_MS),
+        };
+        for (number, log) in stream.logs.iter().enumerate() {
+            let open = stream.shards.iter().find(|s| s.log as usize == number && s.end.is_none());
+            out.push((
+                *log,
+                Rules {
+                    max_batch_bytes: settings.max_message_bytes,
+                    append_time: settings.message_timestamp_type == TimestampType::LogAppendTime,
+                    relaxed_ms: relaxed,
+                    retention_ms: settings.retention_ms.filter(|_| settings.delete),
+                    retention_bytes: settings.retention_bytes.filter(|_| settings.delete),
+                    segment_bytes: u64::from(settings.segment_bytes),
+                    segment_ms: settings.segment_ms,
+                    open_shard: open.map(|s| s.no),
+                },
+            ));
+        }
+    }
+
+    /// Runs something that blocks where it may: on a thread of its own, or in place in a simulation.
+    async fn blocking<T: Send + 'static>(&self, work: impl FnOnce() -> T + Send + 'static) -> Result<T, Error> {
+        if self.reads_in_place {
+            return Ok(work());
+        }
+        tokio::task::spawn_blocking(work).await.map_err(|_| Error::ShuttingDown)
+    }
+
+    /// Resolves when the lane has failed: nothing more can be acknowledged, and the process has to stop.
+    pub async fn failed(&self) {
+        let mut failure = self.failure.subscribe();
+        // The sender lives as long as the engine.
+        let _ = failure.wait_for(Option::is_some).await;
+    }
+
+    /// Why the lane failed, if it did.
+    pub fn failure(&self) -> Option<String> {
+        self.failure.borrow().clone()
+    }
+
+    fn fail(&self, why: String) {
+        tracing::error!("{why}");
+        self.failure.send_replace(Some(why));
+    }
+
+    /// Resolves when the engine begins to stop.
+    pub async fn closing(&self) {
+        let mut stopping = self.stopping.subscribe();
+        let _ = stopping.wait_for(|stopping| *stopping).await;
+    }
+
+    /// Finishes what was appended, then ends the lane. Appends from now on are refused.
+    pub async fn close(&self) {
+        self.stopping.send_replace(true);
+        let (reply, stopped) = oneshot::channel();
+        self.inbox.put(News::Stop(reply));
+        let _ = stopped.await;
+        let threads = std::mem::take(&mut *self.lock_threads());
+        let _ = self.blocking(move || threads.into_iter().for_each(|t| drop(t.join()))).await;
+    }
+
+    fn lock_threads(&self) -> std::sync::MutexGuard<'_, Vec<JoinHandle<()>>> {
+        self.threads.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
-/// Kept so that façades can name it in signatures.
-pub type StreamRef = (StreamId, u32);
+/// The longest a relaxed stream waits for its sync.
+const RELAXED_MOST_MS: i64 = 1_000;
+
+/// The data directory's secret, made at its first start.
+fn secret(disk: &dyn Disk, chance: &Chance) -> io::Result<[u8; 32]> {
+    let mut secret = [0u8; 32];
+    match disk.open("secret", Open::Read) {
+        Ok(file) if file.len()? == 32 => {
+            file.read_exact_at(&mut secret, 0)?;
+            return Ok(secret);
+        }
+        Err(e) if e.kind() != io::ErrorKind::NotFound => return Err(e),
+        // Shorter: the first start was cut off while writing it, so nothing was ever signed with it.
+        _ => {}
+    }
+    secret.chunks_mut(8).for_each(|c| c.copy_from_slice(&chance.draw().to_le_bytes()));
+    let file = disk.open("secret", Open::CreateOrOpen)?;
+    file.write_at(&[&secret], 0)?;
+    file.sync()?;
+    disk.sync_dir("")?;
+    Ok(secret)
+}

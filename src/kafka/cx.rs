@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError, RwLock};
 
+use crate::config::server::ServerSettings;
 use crate::config::stream::{StreamDefaults, StreamSettings};
 use crate::engine::catalog::Kind;
 use crate::engine::{Catalog, Engine, Permit, catalog::Stream};
@@ -24,8 +25,6 @@ pub struct Options {
     pub auto_create: bool,
     /// `num.partitions`
     pub logs_of_a_new_stream: u32,
-    /// What a stream that sets nothing of its own gets.
-    pub stream_defaults: StreamDefaults,
     /// Server keys that were set, by name: what DescribeConfigs says of this broker beyond the defaults.
     pub server_settings: BTreeMap<String, String>,
     /// `socket.request.max.bytes`
@@ -53,7 +52,6 @@ impl Default for Options {
             node_id: 1,
             auto_create: true,
             logs_of_a_new_stream: 1,
-            stream_defaults: StreamDefaults::default(),
             server_settings: BTreeMap::new(),
             frame_limit_bytes: 100 << 20,
             connections_limit: 10_000,
@@ -63,6 +61,28 @@ impl Default for Options {
             fetch_limit_bytes: 55 << 20,
             session_slots: 1000,
             max_logs_per_request: 100_000,
+        }
+    }
+}
+
+impl Options {
+    /// From the server's configuration; `cluster_id` belongs to the data directory.
+    pub fn of(settings: &ServerSettings, cluster_id: String) -> Options {
+        let ms = |ms: i64| u64::try_from(ms).unwrap_or(0);
+        Options {
+            cluster_id,
+            node_id: settings.node_id,
+            auto_create: settings.auto_create,
+            logs_of_a_new_stream: settings.num_logs,
+            server_settings: settings.given.iter().map(|(name, (text, _))| (name.to_string(), text.clone())).collect(),
+            frame_limit_bytes: settings.socket_request_max_bytes,
+            connections_limit: settings.max_connections,
+            connections_per_ip_limit: settings.max_connections_per_ip,
+            idle_ms: ms(settings.connections_max_idle_ms),
+            grace_ms: ms(settings.shutdown_grace_ms),
+            fetch_limit_bytes: settings.fetch_max_bytes,
+            session_slots: settings.fetch_session_slots,
+            max_logs_per_request: Options::default().max_logs_per_request,
         }
     }
 }
@@ -93,7 +113,7 @@ impl Cx {
     pub fn new(engine: Arc<Engine>, options: Options) -> Cx {
         let sessions = Mutex::new(Sessions::new(options.session_slots, SESSION_EVICT_AFTER_MS));
         let doors = Arc::new(Doors::new(options.connections_limit, options.connections_per_ip_limit));
-        let plain = StreamSettings::parse_over(&options.stream_defaults, &BTreeMap::new());
+        let plain = StreamSettings::parse_over(engine.defaults(), &BTreeMap::new());
         Cx {
             engine,
             // The defaults were judged when they were set; ours stand in for what cannot be.
@@ -108,7 +128,7 @@ impl Cx {
 
     /// What a stream that sets nothing of its own gets.
     pub fn stream_defaults(&self) -> &StreamDefaults {
-        &self.options.stream_defaults
+        self.engine.defaults()
     }
 
     /// The settings of a stream, typed.
@@ -124,7 +144,7 @@ impl Cx {
         }
         drop(known);
         // A stream is only ever stored with settings that were judged, perhaps by a version that knew more keys.
-        let parsed = StreamSettings::parse_over(&self.options.stream_defaults, &stream.settings);
+        let parsed = StreamSettings::parse_over(self.stream_defaults(), &stream.settings);
         let settings = parsed.map_or_else(|_| self.plain_settings.clone(), Arc::new);
         let mut known = self.settings.write().unwrap_or_else(PoisonError::into_inner);
         // Streams that are gone leave their settings behind; it is cheaper to forget all of them than to look.

@@ -89,13 +89,6 @@ pub fn facts(cx: &Cx) -> Vec<(&'static str, i8, String, &'static str)> {
     vec![
         ("broker.id", INT, options.node_id.to_string(), "The number clients know this broker by: node.id."),
         ("delete.topic.enable", BOOLEAN, "true".into(), "Topics can be deleted."),
-        ("fetch.max.bytes", INT, options.fetch_limit_bytes.to_string(), "The largest answer to a fetch."),
-        (
-            "max.incremental.fetch.session.cache.slots",
-            INT,
-            options.session_slots.to_string(),
-            "The most fetch sessions at one time.",
-        ),
         ("offsets.topic.replication.factor", SHORT, "1".into(), "There is one copy of a log."),
     ]
 }

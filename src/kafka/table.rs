@@ -7,6 +7,7 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 
+use crate::engine::Permit;
 use crate::kafka::api::{self, Answer, Api, Later};
 use crate::kafka::cx::{Call, Cx};
 use crate::kafka::error::Code;
@@ -53,7 +54,7 @@ pub struct Row {
 /// What became of a request, in bytes.
 pub enum Done {
     Answer(Rope),
-    /// The order of what it does is settled; the answer comes when it is durable. `None`: nothing can be answered.
+    /// The order of what it does is settled; the answer comes when it is durable.
     Later(Later<Result<Rope, String>>),
     /// No answer is wanted (acks=0); an error closes the connection.
     Silent(Later<Result<(), String>>),
@@ -99,12 +100,15 @@ const fn row<A: Api>(name: &'static str) -> Row {
     }
 }
 
-async fn run<A: Api>(cx: Arc<Cx>, call: Call, body: Bytes) -> Done {
+async fn run<A: Api>(cx: Arc<Cx>, mut call: Call, body: Bytes) -> Done {
     let version = call.version;
     let request = match A::Request::decode(&mut Reader::new(body), version) {
         Ok(request) => request,
         Err(error) => return Done::Close(format!("the request cannot be read: {error}")),
     };
+    if !A::APPENDS {
+        call.permit = Permit::default();
+    }
     match A::handle(cx, call, request).await {
         Answer::Now(response) => match encode(&response, version) {
             Ok(rope) => Done::Answer(rope),

@@ -1,3 +1,7 @@
-//! What a log is: decisions about one line of offsets. Pure: no IO, no clock, no chance.
+//! What one log is, without any IO: the line that batches are placed on, what producers wrote, the layout of segments,
+//! and what may be forgotten.
 
+pub mod line;
 pub mod producers;
+pub mod retain;
+pub mod segment;

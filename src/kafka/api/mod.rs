@@ -36,6 +36,10 @@ pub trait Api: 'static {
     /// What is served; all that the messages can say, if nothing else is said.
     const VERSIONS: RangeInclusive<i16> = <Self::Request as Message>::RANGE;
 
+    /// The memory a request was admitted to goes on with what it appends. Of all others it is given back as soon as the
+    /// request is read: a handler that waits must not keep others out.
+    const APPENDS: bool = false;
+
     /// Handles one request. The connection reads its next request when this is ready; responses leave in the order of
     /// requests in any case. Everything whose order matters is done before the first await.
     fn handle(cx: Arc<Cx>, call: Call, request: Self::Request) -> impl Future<Output = Answer<Self::Response>> + Send;

@@ -43,6 +43,7 @@ const SHORTEST_WAIT: Duration = Duration::from_secs(1);
 impl Api for Produce {
     type Request = ProduceRequest;
     type Response = ProduceResponse;
+    const APPENDS: bool = true;
 
     async fn handle(cx: Arc<Cx>, call: Call, request: ProduceRequest) -> Answer<ProduceResponse> {
         let Call { version, client_id, permit, .. } = call;

@@ -1,0 +1,229 @@
+//! What the frames of a lane's journal say. Pure layout: no IO.
+//!
+//! ```text
+//! GROUP   u32 members │ per member: log u64, first offset u64, arrived i64, bytes u32 │ the batches, back to back
+//! FACTS   u32 facts   │ per fact: kind u8, log u64, then
+//!           1 settled   segment base u64, end u64, log bytes u64, sidecar bytes u64, hash u32, max time i64, arrived i64
+//!           2 start     offset u64
+//!           3 removed   –
+//!           4 epoch     epoch u32, from u64
+//! ```
+//! Integers are big-endian, as on both wires.
+
+use bytes::{Buf, BufMut, Bytes};
+
+use crate::ids::{LogId, Offset, Timestamp};
+
+/// Frame kinds, as the journal keeps them.
+pub const GROUP: u8 = 1;
+pub const FACTS: u8 = 2;
+
+const MEMBER_BYTES: usize = 28;
+
+/// One batch of a group.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Member {
+    pub log: LogId,
+    pub first: Offset,
+    pub arrived: Timestamp,
+    pub bytes: u32,
+}
+
+/// What happened to a log besides appends. The table of segments is a fold of these.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Fact {
+    Settled { log: LogId, settled: Settled },
+    Start { log: LogId, at: Offset },
+    Removed { log: LogId },
+    Epoch { log: LogId, epoch: u32, from: Offset },
+}
+
+/// How far a segment reaches after bytes were settled into it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Settled {
+    /// The segment's first offset, which names its files.
+    pub base: Offset,
+    pub end: Offset,
+    /// Length of the `.log` file.
+    pub bytes: u64,
+    /// Length of the sidecar.
+    pub side_bytes: u64,
+    /// Running CRC32C over the first 21 bytes of every batch (what a batch's own CRC does not cover, and that CRC).
+    pub hash: u32,
+    /// The greatest record timestamp in the segment.
+    pub max_time: Timestamp,
+    /// When its last batch arrived.
+    pub arrived: Timestamp,
+}
+
+/// A frame that passed its checksum but does not parse: written by a newer version, or a defect of ours.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Damaged(pub &'static str);
+
+pub fn encode_group(members: &[Member], out: &mut Vec<u8>) {
+    out.put_u32(members.len() as u32);
+    for m in members {
+        out.put_u64(m.log.0);
+        out.put_u64(m.first.0);
+        out.put_i64(m.arrived.0);
+        out.put_u32(m.bytes);
+    }
+}
+
+/// The members of a group with their bytes, which stay slices of `payload`.
+pub fn decode_group(payload: &Bytes) -> Result<Vec<(Member, Bytes)>, Damaged> {
+    let mut head = payload.clone();
+    if head.remaining() < 4 {
+        return Err(Damaged("group shorter than its count"));
+    }
+    let count = head.get_u32() as usize;
+    if count > head.remaining() / MEMBER_BYTES {
+        return Err(Damaged("group with more members than bytes"));
+    }
+    let mut body = payload.slice(4 + count * MEMBER_BYTES..);
+    let mut members = Vec::with_capacity(count);
+    for _ in 0..count {
+        let member = Member {
+            log: LogId(head.get_u64()),
+            first: Offset(head.get_u64()),
+            arrived: Timestamp(head.get_i64()),
+            bytes: head.get_u32(),
+        };
+        if member.bytes as usize > body.len() {
+            return Err(Damaged("group shorter than its members"));
+        }
+        let bytes = body.split_to(member.bytes as usize);
+        members.push((member, bytes));
+    }
+    if body.is_empty() { Ok(members) } else { Err(Damaged("bytes left over after a group")) }
+}
+
+pub fn encode_facts(facts: &[Fact]) -> Vec<u8> {
+    let mut out = Vec::with_capacity(4 + facts.len() * 69);
+    out.put_u32(facts.len() as u32);
+    for fact in facts {
+        match fact {
+            Fact::Settled { log, settled } => {
+                out.put_u8(1);
+                out.put_u64(log.0);
+                encode_settled(settled, &mut out);
+            }
+            Fact::Start { log, at } => {
+                out.put_u8(2);
+                out.put_u64(log.0);
+                out.put_u64(at.0);
+            }
+            Fact::Removed { log } => {
+                out.put_u8(3);
+                out.put_u64(log.0);
+            }
+            Fact::Epoch { log, epoch, from } => {
+                out.put_u8(4);
+                out.put_u64(log.0);
+                out.put_u32(*epoch);
+                out.put_u64(from.0);
+            }
+        }
+    }
+    out
+}
+
+pub fn decode_facts(payload: &Bytes) -> Result<Vec<Fact>, Damaged> {
+    const SHORT: Damaged = Damaged("facts shorter than their count");
+    let mut at = payload.clone();
+    let count = at.try_get_u32().map_err(|_| SHORT)?;
+    let mut facts = Vec::new();
+    for _ in 0..count {
+        let kind = at.try_get_u8().map_err(|_| SHORT)?;
+        let log = LogId(at.try_get_u64().map_err(|_| SHORT)?);
+        facts.push(match kind {
+            1 => Fact::Settled { log, settled: decode_settled(&mut at).ok_or(SHORT)? },
+            2 => Fact::Start { log, at: Offset(at.try_get_u64().map_err(|_| SHORT)?) },
+            3 => Fact::Removed { log },
+            4 => Fact::Epoch {
+                log,
+                epoch: at.try_get_u32().map_err(|_| SHORT)?,
+                from: Offset(at.try_get_u64().map_err(|_| SHORT)?),
+            },
+            _ => return Err(Damaged("a fact of an unknown kind")),
+        });
+    }
+    if at.is_empty() { Ok(facts) } else { Err(Damaged("bytes left over after facts")) }
+}
+
+pub fn encode_settled(s: &Settled, out: &mut Vec<u8>) {
+    out.put_u64(s.base.0);
+    out.put_u64(s.end.0);
+    out.put_u64(s.bytes);
+    out.put_u64(s.side_bytes);
+    out.put_u32(s.hash);
+    out.put_i64(s.max_time.0);
+    out.put_i64(s.arrived.0);
+}
+
+pub fn decode_settled(at: &mut Bytes) -> Option<Settled> {
+    if at.remaining() < 52 {
+        return None;
+    }
+    Some(Settled {
+        base: Offset(at.get_u64()),
+        end: Offset(at.get_u64()),
+        bytes: at.get_u64(),
+        side_bytes: at.get_u64(),
+        hash: at.get_u32(),
+        max_time: Timestamp(at.get_i64()),
+        arrived: Timestamp(at.get_i64()),
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_group_survives_its_encoding() {
+        let members = [
+            Member { log: LogId(7), first: Offset(9), arrived: Timestamp(-1), bytes: 3 },
+            Member { log: LogId(8), first: Offset(0), arrived: Timestamp(5), bytes: 0 },
+        ];
+        let mut out = Vec::new();
+        encode_group(&members, &mut out);
+        out.extend_from_slice(b"abc");
+        let back = decode_group(&Bytes::from(out)).unwrap();
+        assert_eq!(back, vec![(members[0], Bytes::from("abc")), (members[1], Bytes::new())]);
+    }
+
+    #[test]
+    fn facts_survive_their_encoding() {
+        let settled = Settled {
+            base: Offset(1),
+            end: Offset(2),
+            bytes: 3,
+            side_bytes: 4,
+            hash: 5,
+            max_time: Timestamp(6),
+            arrived: Timestamp(7),
+        };
+        let facts = vec![
+            Fact::Settled { log: LogId(1), settled },
+            Fact::Start { log: LogId(2), at: Offset(3) },
+            Fact::Removed { log: LogId(4) },
+            Fact::Epoch { log: LogId(5), epoch: 6, from: Offset(7) },
+        ];
+        assert_eq!(decode_facts(&Bytes::from(encode_facts(&facts))).unwrap(), facts);
+    }
+
+    #[test]
+    fn every_cut_of_a_frame_is_refused() {
+        let mut group = Vec::new();
+        encode_group(&[Member { log: LogId(7), first: Offset(9), arrived: Timestamp(1), bytes: 3 }], &mut group);
+        group.extend_from_slice(b"abc");
+        let facts = encode_facts(&[Fact::Start { log: LogId(2), at: Offset(3) }]);
+        for cut in 0..group.len() {
+            assert!(decode_group(&Bytes::copy_from_slice(&group[..cut])).is_err(), "group cut at {cut}");
+        }
+        for cut in 0..facts.len() {
+            assert!(decode_facts(&Bytes::copy_from_slice(&facts[..cut])).is_err(), "facts cut at {cut}");
+        }
+    }
+}

@@ -1,0 +1,291 @@
+//! Runs a machine over a log: replay, decide, append, apply, reply when durable. Decisions are pipelined: records are
+//! applied at once, and every reply, also of a command that wrote nothing, waits until all that was applied before it
+//! is durable. A failed append ends the process, so nothing is ever rolled back.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use tokio::sync::{mpsc, oneshot};
+
+use super::{Engine, Error, Fetch, Group, Origin, Part, Permit, Read, Receipt, Until};
+use crate::ids::{LogId, Offset, Timestamp};
+use crate::ledger::{Input, Machine, Record, Step, Ticket};
+use crate::record::build::{Builder, NewRecord};
+use crate::record::compress::Codec;
+use crate::record::compress::Limits;
+use crate::record::{batch, records};
+
+/// Commands that may wait for their turn, and decided batches that may wait to be durable.
+const WAITING_COMMANDS: usize = 4096;
+const WAITING_BATCHES: usize = 1024;
+/// Commands decided together, whose records share a batch.
+const TURN_COMMANDS: usize = 1024;
+/// A ledger's batch is closed at this size.
+const BATCH_BYTES: usize = 512 * 1024;
+/// The log is begun anew with a snapshot when it has grown by this much, or by twice its last snapshot.
+const SNAPSHOT_BYTES: u64 = 4 << 20;
+/// Ledgers are written by us, uncompressed; the limits only have to be wide enough.
+const LIMITS: Limits = Limits { max_bytes: 64 << 20, max_ratio: 1000 };
+
+/// A handle to a running machine.
+pub struct Ledger<M: Machine> {
+    asks: mpsc::Sender<Ask<M>>,
+}
+
+type Ask<M> = (<M as Machine>::Command, oneshot::Sender<<M as Machine>::Reply>);
+
+/// Sees every turn that changed the state, with its replies, when it is decided; says what to do once that turn is
+/// durable, before anybody is answered.
+pub type Observe<M> = Box<dyn FnMut(&<M as Machine>::State, &[<M as Machine>::Reply]) -> WhenDurable + Send>;
+pub type WhenDurable = Option<Box<dyn FnOnce() + Send>>;
+
+impl<M: Machine> Clone for Ledger<M> {
+    fn clone(&self) -> Self {
+        Ledger { asks: self.asks.clone() }
+    }
+}
+
+impl<M: Machine> Ledger<M> {
+    /// Replays the log and starts the machine. `observe` also sees the replayed state, once.
+    pub async fn open(
+        engine: Arc<Engine>,
+        log: LogId,
+        scratch: M::Scratch,
+        mut observe: Observe<M>,
+    ) -> Result<Ledger<M>, Error> {
+        let (state, next) = replay::<M>(&engine, log).await?;
+        if let Some(then) = observe(&state, &[]) {
+            then();
+        }
+        let (asks, commands) = mpsc::channel(WAITING_COMMANDS);
+        let (done, finished) = mpsc::channel(WAITING_BATCHES);
+        tokio::spawn(complete::<M>(engine.clone(), finished));
+        let runner = Runner::<M> {
+            engine,
+            log,
+            state,
+            scratch,
+            next,
+            wake: Some(Timestamp(i64::MIN)),
+            tickets: BTreeMap::new(),
+            last_ticket: 0,
+            observe,
+            done,
+            grown_bytes: 0,
+            snapshot_bytes: 0,
+        };
+        tokio::spawn(runner.run(commands));
+        Ok(Ledger { asks })
+    }
+
+    /// What the machine answers, once everything it saw is durable.
+    pub async fn ask(&self, command: M::Command) -> Result<M::Reply, Error> {
+        let (reply, answer) = oneshot::channel();
+        self.asks.send((command, reply)).await.map_err(|_| Error::ShuttingDown)?;
+        answer.await.map_err(|_| Error::LaneFailed)
+    }
+}
+
+/// The fold of a log, and where it ends.
+async fn replay<M: Machine>(engine: &Engine, log: LogId) -> Result<(M::State, Offset), Error> {
+    let mut state = M::State::default();
+    let bounds = engine.bounds(log)?;
+    let mut next = bounds.start;
+    while next < bounds.end {
+        let read = Read { log, from: next, max_bytes: 4 << 20, until: Until::End };
+        let fetch = Fetch { reads: vec![read], min_bytes: 0, max_bytes: 4 << 20, deadline: Timestamp(0) };
+        let page = match engine.fetch(fetch).await.remove(0) {
+            Ok(page) => page,
+            Err(Error::Corrupt { first, end }) => {
+                tracing::error!(%log, %first, %end, "part of a ledger is damaged; what it said is lost");
+                next = end;
+                continue;
+            }
+            Err(e) => return Err(e),
+        };
+        if page.batches.is_empty() {
+            break;
+        }
+        for stored in page.batches {
+            let opened = batch::trust(stored.bytes).map_err(|e| Error::Invalid(format!("ledger {log}: {e}")))?;
+            let base = Offset(opened.header.base_offset as u64);
+            let iter = records::iterate(&opened, LIMITS)
+                .map_err(|e| Error::Invalid(format!("ledger {log} at {base}: {e}")))?;
+            for record in iter {
+                let record = record.map_err(|e| Error::Invalid(format!("ledger {log} at {base}: {e}")))?;
+                match M::Record::decode(record.key.as_deref(), record.value.as_deref()) {
+                    Ok(Some(decoded)) => M::apply(&mut state, &decoded),
+                    Ok(None) => {}
+                    Err(e) => return Err(Error::Invalid(format!("ledger {log} at {base}: {}", e.0))),
+                }
+            }
+            next = base.plus(opened.header.offsets());
+        }
+    }
+    Ok((state, bounds.end))
+}
+
+/// A decided turn on its way to being durable.
+struct Finished<M: Machine> {
+    receipt: Option<Receipt>,
+    when_durable: WhenDurable,
+    senders: Vec<Option<oneshot::Sender<M::Reply>>>,
+    replies: Vec<M::Reply>,
+    /// After a snapshot: give up what lies before it.
+    trim: Option<(LogId, Offset)>,
+}
+
+struct Runner<M: Machine> {
+    engine: Arc<Engine>,
+    log: LogId,
+    state: M::State,
+    scratch: M::Scratch,
+    next: Offset,
+    wake: Option<Timestamp>,
+    tickets: BTreeMap<Ticket, oneshot::Sender<M::Reply>>,
+    last_ticket: u64,
+    observe: Observe<M>,
+    done: mpsc::Sender<Finished<M>>,
+    grown_bytes: u64,
+    snapshot_bytes: u64,
+}
+
+impl<M: Machine> Runner<M> {
+    async fn run(mut self, mut commands: mpsc::Receiver<Ask<M>>) {
+        let clock = self.engine.clock().clone();
+        loop {
+            let wake = self.wake;
+            let first = tokio::select! {
+                biased;
+                () = self.engine.closing() => return,
+                ask = commands.recv() => match ask { Some(ask) => Some(ask), None => return },
+                () = async { match wake { Some(at) => clock.sleep_until(at).await, None => std::future::pending().await } } => None,
+            };
+            let now = clock.now();
+            let mut steps = Vec::new();
+            if self.wake.is_some_and(|at| at <= now) {
+                self.wake = None;
+                M::decide(&self.state, &mut self.scratch, now, Input::Tick, &mut steps);
+            }
+            let mut turn = Turn { builders: Vec::new(), senders: Vec::new(), replies: Vec::new(), now };
+            self.take_steps(&mut steps, &mut turn);
+            let mut ask = first;
+            for _ in 0..TURN_COMMANDS {
+                let Some((command, reply)) = ask else { break };
+                self.last_ticket += 1;
+                let ticket = Ticket(self.last_ticket);
+                self.tickets.insert(ticket, reply);
+                M::decide(&self.state, &mut self.scratch, now, Input::Command(ticket, command), &mut steps);
+                self.take_steps(&mut steps, &mut turn);
+                ask = commands.try_recv().ok();
+            }
+            if self.finish(turn).await.is_err() {
+                return;
+            }
+        }
+    }
+
+    fn take_steps(&mut self, steps: &mut Vec<Step<M::Record, M::Reply>>, turn: &mut Turn<M>) {
+        for step in steps.drain(..) {
+            match step {
+                Step::Write(record) => {
+                    turn.write(&record);
+                    M::apply(&mut self.state, &record);
+                }
+                Step::Reply(ticket, reply) => {
+                    turn.senders.push(self.tickets.remove(&ticket));
+                    turn.replies.push(reply);
+                }
+                Step::WakeAt(at) => self.wake = Some(self.wake.map_or(at, |w| w.min(at))),
+            }
+        }
+    }
+
+    async fn finish(&mut self, turn: Turn<M>) -> Result<(), ()> {
+        let Turn { builders, senders, replies, now } = turn;
+        let wrote = !builders.is_empty();
+        if !wrote && replies.is_empty() {
+            return Ok(());
+        }
+        let receipt = wrote.then(|| self.append(builders));
+        let when_durable = if wrote { (self.observe)(&self.state, &replies) } else { None };
+        self.send(Finished { receipt, when_durable, senders, replies, trim: None }).await?;
+        if self.grown_bytes > SNAPSHOT_BYTES.max(2 * self.snapshot_bytes) {
+            let mut snapshot = Turn::<M> { builders: Vec::new(), senders: Vec::new(), replies: Vec::new(), now };
+            M::snapshot(&self.state).iter().for_each(|record| snapshot.write(record));
+            if !snapshot.builders.is_empty() {
+                let first = self.next;
+                self.grown_bytes = 0;
+                let receipt = Some(self.append(snapshot.builders));
+                self.snapshot_bytes = std::mem::take(&mut self.grown_bytes);
+                let trim = Some((self.log, first));
+                let (senders, replies) = (Vec::new(), Vec::new());
+                self.send(Finished { receipt, when_durable: None, senders, replies, trim }).await?;
+            }
+        }
+        Ok(())
+    }
+
+    fn append(&mut self, builders: Vec<Builder>) -> Receipt {
+        let mut expect = Some(self.next);
+        let mut parts = Vec::with_capacity(builders.len());
+        for builder in builders {
+            let batch = builder.finish();
+            self.next = self.next.plus(batch.header.offsets());
+            self.grown_bytes += batch.bytes.len() as u64;
+            parts.push(Part { log: self.log, batch, expect: expect.take(), shard: None });
+        }
+        self.engine.append(Group { parts, origin: Origin::Ledger }, Permit::default())
+    }
+
+    async fn send(&mut self, finished: Finished<M>) -> Result<(), ()> {
+        self.done.send(finished).await.map_err(drop)
+    }
+}
+
+/// What one turn of a machine decided.
+struct Turn<M: Machine> {
+    builders: Vec<Builder>,
+    senders: Vec<Option<oneshot::Sender<M::Reply>>>,
+    replies: Vec<M::Reply>,
+    now: Timestamp,
+}
+
+impl<M: Machine> Turn<M> {
+    fn write(&mut self, record: &M::Record) {
+        let entry = record.encode();
+        let new =
+            NewRecord { key: entry.key.as_deref(), value: entry.value.as_deref(), headers: &[], timestamp: self.now };
+        let full = self.builders.last().is_none_or(|b| !b.is_empty() && b.size_with(&new) > BATCH_BYTES);
+        if full {
+            self.builders.push(Builder::new(Codec::None));
+        }
+        if let Some(builder) = self.builders.last_mut() {
+            builder.push(&new);
+        }
+    }
+}
+
+/// Answers turns in order, each when it is durable.
+async fn complete<M: Machine>(engine: Arc<Engine>, mut finished: mpsc::Receiver<Finished<M>>) {
+    while let Some(turn) = finished.recv().await {
+        if let Some(receipt) = turn.receipt
+            && let Err(refused) = receipt.await
+        {
+            engine.fail(format!("a ledger could not be written: {}", refused.error));
+            return;
+        }
+        if let Some(then) = turn.when_durable {
+            then();
+        }
+        for (sender, reply) in turn.senders.into_iter().zip(turn.replies) {
+            // Whoever asked may have gone away.
+            sender.map(|s| drop(s.send(reply)));
+        }
+        if let Some((log, below)) = turn.trim
+            && let Err(e) = engine.trim(log, below).await
+        {
+            tracing::warn!(%log, "a ledger's old part could not be given up: {e}");
+        }
+    }
+}

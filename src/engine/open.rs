@@ -1,0 +1,175 @@
+//! Opening a data directory: the table of logs, then the journal replayed over it, then the catalog's ledger. Restart
+//! reads the unsettled journal only: its time grows neither with the number of segments nor with the size of the data.
+
+use std::collections::BTreeMap;
+use std::io;
+use std::sync::Arc;
+
+use bytes::Bytes;
+
+use super::frame::{self, Fact, Member};
+use super::lane::Slot;
+use super::table::{self, Row};
+use super::tail::{Entry, Extent, Shared, View};
+use super::vault::Segment;
+use crate::ids::{LogId, Offset, Timestamp};
+use crate::log::line::Line;
+use crate::record::batch;
+use crate::store::Disk;
+use crate::store::journal::{FrameIn, FrameNo, Journal, JournalOptions, Replayed};
+
+/// What was found at a start.
+#[derive(Clone, Debug, Default)]
+pub struct Recovery {
+    pub logs: usize,
+    pub frames: u64,
+    pub bytes: u64,
+    /// Bytes of a frame that was being written when the process or the machine stopped.
+    pub torn_bytes: u64,
+    /// Damaged frames in the middle of the journal, withheld.
+    pub rotten: u64,
+    pub took_ms: i64,
+}
+
+/// One log while it is put together.
+struct Found {
+    line: Line,
+    /// Up to here the table already knew the producers.
+    known: Offset,
+    view: View,
+}
+
+/// The journal and the logs in it, as of the last acknowledged write.
+pub fn recover(
+    disk: &Arc<dyn Disk>,
+    options: JournalOptions,
+    chance: &mut dyn FnMut() -> u64,
+) -> io::Result<(Journal, BTreeMap<LogId, Slot>, Recovery)> {
+    let (table_frame, rows) = table::read(disk)?;
+    let mut found: BTreeMap<LogId, Found> = rows.into_iter().map(|(id, row)| (id, from_table(id, row))).collect();
+    let mut recovery = Recovery::default();
+    let (journal, report) = Journal::open(disk.clone(), "journal", options, chance, &mut |replayed| match replayed {
+        Replayed::Frame(frame) => replay(&mut found, table_frame, &frame),
+        Replayed::Rot { first, frames, bytes, file, at } => {
+            tracing::error!(
+                "journal frames from {first} on ({frames} of them, {bytes} bytes at {at} of {file}) are damaged; what \
+                     they held is withheld, everything behind them is kept"
+            );
+            recovery.rotten += frames;
+            Ok(())
+        }
+    })?;
+    recovery.frames = report.frames;
+    recovery.bytes = report.bytes;
+    recovery.torn_bytes = report.torn_bytes;
+    recovery.logs = found.len();
+    let slots = found.into_iter().map(|(id, f)| (id, finish(id, f))).collect();
+    Ok((journal, slots, recovery))
+}
+
+fn from_table(id: LogId, row: Row) -> Found {
+    let extents = row
+        .segments
+        .into_iter()
+        .map(|settled| Extent { settled, segment: Arc::new(Segment::new(id, settled.base)) })
+        .collect::<Vec<_>>();
+    let settled = extents.last().map_or(row.line.start, |x| x.settled.end).max(row.line.start);
+    Found { known: row.line.next, line: row.line, view: View { extents, settled, ..View::default() } }
+}
+
+fn replay(found: &mut BTreeMap<LogId, Found>, table_frame: FrameNo, frame: &FrameIn) -> io::Result<()> {
+    let damaged = |e: frame::Damaged| {
+        io::Error::new(io::ErrorKind::InvalidData, format!("journal frame {}: {}", frame.number, e.0))
+    };
+    match frame.kind {
+        frame::GROUP => {
+            for (member, bytes) in frame::decode_group(&frame.payload).map_err(damaged)? {
+                let log = found.entry(member.log).or_insert_with(empty);
+                replay_member(log, frame.number, member, bytes)?;
+            }
+            Ok(())
+        }
+        frame::FACTS if frame.number <= table_frame => Ok(()),
+        frame::FACTS => {
+            for fact in frame::decode_facts(&frame.payload).map_err(damaged)? {
+                replay_fact(found, fact);
+            }
+            Ok(())
+        }
+        other => Err(io::Error::new(
+            io::ErrorKind::InvalidData,
+            format!("journal frame {} is of kind {other}, which this program does not know", frame.number),
+        )),
+    }
+}
+
+fn replay_member(log: &mut Found, frame: FrameNo, member: Member, bytes: Bytes) -> io::Result<()> {
+    let header = batch::parse_header(&bytes).map_err(|e| {
+        io::Error::new(io::ErrorKind::InvalidData, format!("log {}, offset {}: {e}", member.log, member.first))
+    })?;
+    let end = member.first.plus(header.offsets());
+    if member.first >= log.known {
+        log.line.place(&header, member.first, member.arrived);
+    }
+    if member.first >= log.view.settled && end > log.line.start {
+        let max_time = Timestamp(header.max_timestamp);
+        log.view.tail.push_back(Entry { first: member.first, end, bytes, arrived: member.arrived, max_time, frame });
+    }
+    Ok(())
+}
+
+fn replay_fact(found: &mut BTreeMap<LogId, Found>, fact: Fact) {
+    match fact {
+        Fact::Removed { log } => drop(found.remove(&log)),
+        Fact::Start { log, at } => {
+            let log = found.entry(log).or_insert_with(empty);
+            log.line.start = log.line.start.max(at);
+            log.line.next = log.line.next.max(at);
+            let gone = log.view.extents.partition_point(|x| x.settled.end <= at);
+            log.view.extents.drain(..gone);
+            while log.view.tail.front().is_some_and(|e| e.end <= at) {
+                log.view.tail.pop_front();
+            }
+            let kept = log.view.tail.front().map_or(at, |e| e.first.min(at));
+            log.view.settled = log.view.settled.max(kept);
+        }
+        Fact::Epoch { log, epoch, from } => {
+            let log = found.entry(log).or_insert_with(empty);
+            if log.line.epochs.is_empty() {
+                log.line.epochs.push((0, Offset(0)));
+            }
+            if log.line.epoch() < epoch {
+                log.line.epochs.push((epoch, from));
+            }
+        }
+        Fact::Settled { log: id, settled } => {
+            let log = found.entry(id).or_insert_with(empty);
+            if settled.end <= log.line.start {
+                return;
+            }
+            match log.view.extents.last_mut().filter(|x| x.settled.base == settled.base) {
+                Some(extent) => extent.settled = settled,
+                None => {
+                    log.view.extents.push(Extent { settled, segment: Arc::new(Segment::new(id, settled.base)) });
+                }
+            }
+            log.view.settled = log.view.settled.max(settled.end);
+            while log.view.tail.front().is_some_and(|e| e.end <= settled.end) {
+                log.view.tail.pop_front();
+            }
+        }
+    }
+}
+
+fn empty() -> Found {
+    Found { line: Line::default(), known: Offset(0), view: View::default() }
+}
+
+fn finish(id: LogId, found: Found) -> Slot {
+    let Found { mut line, mut view, .. } = found;
+    line.next = line.next.max(view.settled);
+    view.start = line.start;
+    view.end = line.next;
+    view.epochs = line.epochs.clone();
+    Slot::new(line, Arc::new(Shared::new(id, view)))
+}

@@ -1,0 +1,247 @@
+//! The engine as a façade sees it, over a disk in memory.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use super::catalog::{Born, Create, Kind};
+use super::*;
+use crate::record::build::{Builder, NewRecord};
+use crate::record::compress::Codec;
+use crate::record::{batch, records};
+use crate::store::memory::MemDisk;
+
+async fn open(disk: &MemDisk, options: Options) -> Arc<Engine> {
+    let clock = Clock::manual(Timestamp(1_000_000));
+    Engine::open(options, Arc::new(disk.clone()), clock, Chance::seeded(7), Driver::Threads).await.unwrap().0
+}
+
+/// Small enough that a few records settle, roll journal files and evict.
+fn small() -> Options {
+    Options {
+        lane: lane::Limits { settle_bytes: 4_000, unsettled_bytes: 40_000, journal_bytes: 40_000, tail_bytes: 10_000 },
+        journal_file_bytes: 16_384,
+        ..Options::default()
+    }
+}
+
+fn create(name: &str, logs: u32, settings: &[(&str, &str)]) -> Change {
+    Change::Create(Create {
+        name: name.into(),
+        born: Born::Kafka,
+        kind: Kind::Client,
+        logs,
+        settings: settings.iter().map(|(k, v)| (k.to_string(), v.to_string())).collect(),
+        placement: None,
+        creating_ms: 0,
+    })
+}
+
+async fn new_stream(engine: &Engine, name: &str, logs: u32, settings: &[(&str, &str)]) -> Arc<Stream> {
+    match engine.change(vec![create(name, logs, settings)]).await.remove(0) {
+        Ok(Changed::Created(stream)) => stream,
+        other => panic!("{name} was not created: {other:?}"),
+    }
+}
+
+fn one(value: &[u8], at: i64) -> Batch {
+    let mut builder = Builder::new(Codec::None);
+    builder.push(&NewRecord { timestamp: Timestamp(at), key: Some(b"k"), value: Some(value), headers: &[] });
+    builder.finish()
+}
+
+fn group(log: LogId, batch: Batch) -> Group {
+    Group { parts: vec![Part { log, batch, expect: None, shard: None }], origin: Origin::Client }
+}
+
+async fn put(engine: &Engine, log: LogId, value: &[u8], at: i64) -> Placed {
+    engine.append(group(log, one(value, at)), Permit::default()).await.unwrap()[0]
+}
+
+/// Every record from an offset to the end, as (offset, value).
+async fn all(engine: &Engine, log: LogId, mut from: Offset) -> Vec<(u64, Vec<u8>)> {
+    let mut found = Vec::new();
+    loop {
+        let read = Read { log, from, max_bytes: 5_000, until: Until::End };
+        let fetch = Fetch { reads: vec![read], min_bytes: 0, max_bytes: 5_000, deadline: Timestamp(0) };
+        let page = engine.fetch(fetch).await.remove(0).unwrap();
+        if page.batches.is_empty() {
+            return found;
+        }
+        for stored in page.batches {
+            let opened = batch::check(stored.bytes).unwrap();
+            let base = opened.header.base_offset as u64;
+            from = Offset(base).plus(opened.header.offsets());
+            for record in
+                records::iterate(&opened, crate::record::compress::Limits { max_bytes: 1 << 20, max_ratio: 100 })
+                    .unwrap()
+            {
+                let record = record.unwrap();
+                found.push((base + record.offset_delta as u64, record.value.unwrap().to_vec()));
+            }
+        }
+    }
+}
+
+#[tokio::test]
+async fn what_is_appended_can_be_fetched() {
+    let engine = open(&MemDisk::new(), Options::default()).await;
+    let log = new_stream(&engine, "s", 1, &[]).await.logs[0];
+    assert_eq!(put(&engine, log, b"a", 1).await.first, Offset(0));
+    assert_eq!(put(&engine, log, b"b", 2).await.first, Offset(1));
+    assert_eq!(all(&engine, log, Offset(0)).await, vec![(0, b"a".to_vec()), (1, b"b".to_vec())]);
+    engine.close().await;
+}
+
+#[tokio::test]
+async fn a_restart_finds_streams_and_records_again() {
+    let disk = MemDisk::new();
+    let engine = open(&disk, Options::default()).await;
+    let stream = new_stream(&engine, "s", 2, &[("retention.ms", "-1")]).await;
+    for i in 0..10u8 {
+        put(&engine, stream.logs[1], &[i], 1).await;
+    }
+    engine.close().await;
+    let engine = open(&disk, Options::default()).await;
+    assert_eq!(engine.catalog().stream("s"), Some(&stream));
+    assert_eq!(all(&engine, stream.logs[1], Offset(0)).await.len(), 10);
+    assert_eq!(put(&engine, stream.logs[1], b"x", 1).await.first, Offset(10));
+    engine.close().await;
+}
+
+#[tokio::test]
+async fn settled_evicted_and_fresh_records_read_as_one_line() {
+    let disk = MemDisk::new();
+    let engine = open(&disk, small()).await;
+    let stream = new_stream(&engine, "s", 3, &[]).await;
+    let mut expect = BTreeMap::new();
+    for i in 0..600u32 {
+        let log = stream.logs[(i % 3) as usize];
+        let value = [&i.to_be_bytes()[..], &[7u8; 300]].concat();
+        let placed = put(&engine, log, &value, 1).await;
+        expect.entry(log).or_insert_with(Vec::new).push((placed.first.0, value));
+    }
+    for (log, records) in &expect {
+        assert_eq!(&all(&engine, *log, Offset(0)).await, records, "log {log}");
+        assert_eq!(all(&engine, *log, Offset(77)).await, records[77..], "log {log} from 77");
+    }
+    engine.close().await;
+    let engine = open(&disk, small()).await;
+    for (log, records) in &expect {
+        assert_eq!(&all(&engine, *log, Offset(0)).await, records, "log {log} after a restart");
+    }
+    engine.close().await;
+}
+
+#[tokio::test]
+async fn a_group_is_placed_as_a_whole_or_not_at_all() {
+    let engine = open(&MemDisk::new(), Options::default()).await;
+    let stream = new_stream(&engine, "s", 2, &[]).await;
+    let part = |log: usize, expect: Option<u64>| Part {
+        log: stream.logs[log],
+        batch: one(b"x", 1),
+        expect: expect.map(Offset),
+        shard: None,
+    };
+    let refused = Group { parts: vec![part(0, None), part(1, Some(5))], origin: Origin::Client };
+    let answer = engine.append(refused, Permit::default()).await;
+    let error = Error::Conflict { expected: Offset(5), actual: Offset(0) };
+    assert_eq!(answer, Err(Refused { part: 1, error }));
+    assert_eq!(engine.bounds(stream.logs[0]).unwrap().end, Offset(0));
+    let whole = Group { parts: vec![part(0, None), part(1, Some(0)), part(0, Some(1))], origin: Origin::Client };
+    let placed = engine.append(whole, Permit::default()).await.unwrap();
+    assert_eq!(placed.iter().map(|p| p.first.0).collect::<Vec<_>>(), vec![0, 0, 1]);
+    engine.close().await;
+}
+
+#[tokio::test]
+async fn a_trim_outlives_a_restart() {
+    let disk = MemDisk::new();
+    let engine = open(&disk, small()).await;
+    let log = new_stream(&engine, "s", 1, &[]).await.logs[0];
+    for i in 0..100u8 {
+        put(&engine, log, &[i; 200], 1).await;
+    }
+    assert_eq!(engine.trim(log, Offset(60)).await.unwrap().start, Offset(60));
+    engine.close().await;
+    let engine = open(&disk, small()).await;
+    assert_eq!(engine.bounds(log).unwrap().start, Offset(60));
+    assert_eq!(all(&engine, log, Offset(60)).await.len(), 40);
+    engine.close().await;
+}
+
+#[tokio::test]
+async fn a_deleted_stream_leaves_nothing_behind() {
+    let disk = MemDisk::new();
+    let engine = open(&disk, small()).await;
+    let stream = new_stream(&engine, "s", 1, &[]).await;
+    for i in 0..100u8 {
+        put(&engine, stream.logs[0], &[i; 200], 1).await;
+    }
+    engine.change(vec![Change::Delete { id: stream.id }]).await.remove(0).unwrap();
+    assert_eq!(engine.bounds(stream.logs[0]), Err(Error::NoSuchLog));
+    engine.close().await;
+    let left: Vec<String> = disk.list("logs").unwrap();
+    assert!(!left.contains(&stream.logs[0].to_string()), "{left:?}");
+}
+
+#[tokio::test]
+async fn seeking_by_time_finds_the_first_record_not_older() {
+    let engine = open(&MemDisk::new(), small()).await;
+    let log = new_stream(&engine, "s", 1, &[]).await.logs[0];
+    for i in 0..100i64 {
+        put(&engine, log, &[1; 200], i * 10).await;
+    }
+    let cases = [(0, Some(0)), (5, Some(1)), (500, Some(50)), (985, Some(99)), (991, None)];
+    for (time, expect) in cases {
+        let found = engine.seek(log, Seek::Time(Timestamp(time))).await.unwrap();
+        assert_eq!(found.map(|f| f.offset.0), expect, "time {time}");
+    }
+    assert_eq!(engine.seek(log, Seek::MaxTime).await.unwrap().unwrap().offset, Offset(99));
+    engine.close().await;
+}
+
+#[tokio::test]
+async fn a_waiting_fetch_is_woken_by_an_append() {
+    let engine = open(&MemDisk::new(), Options::default()).await;
+    let log = new_stream(&engine, "s", 1, &[]).await.logs[0];
+    let waiting = {
+        let engine = engine.clone();
+        tokio::spawn(async move {
+            let read = Read { log, from: Offset(0), max_bytes: 1000, until: Until::End };
+            let fetch = Fetch { reads: vec![read], min_bytes: 1, max_bytes: 1000, deadline: Timestamp(100_000_000) };
+            engine.fetch(fetch).await.remove(0).unwrap().batches.len()
+        })
+    };
+    tokio::task::yield_now().await;
+    put(&engine, log, b"a", 1).await;
+    assert_eq!(waiting.await.unwrap(), 1);
+    engine.close().await;
+}
+
+#[tokio::test]
+async fn growing_a_stream_splits_its_widest_shards() {
+    let engine = open(&MemDisk::new(), Options::default()).await;
+    let stream = new_stream(&engine, "s", 1, &[]).await;
+    put(&engine, stream.logs[0], b"a", 1).await;
+    let grown = engine.change(vec![Change::Grow { id: stream.id, logs: 3 }]).await.remove(0).unwrap();
+    let Changed::Grown(grown) = grown else { panic!("not grown") };
+    assert_eq!(grown.logs.len(), 3);
+    let open: Vec<(u32, u64)> = grown.shards.iter().filter(|s| s.end.is_none()).map(|s| (s.log, s.start.0)).collect();
+    assert_eq!(open.len(), 3);
+    assert!(open.contains(&(0, 1)), "{open:?}");
+    let mut ranges: Vec<(u128, u128)> =
+        grown.shards.iter().filter(|s| s.end.is_none()).map(|s| (s.first_key, s.last_key)).collect();
+    ranges.sort();
+    assert_eq!((ranges[0].0, ranges[2].1), (0, u128::MAX));
+    assert!(ranges.windows(2).all(|w| w[0].1 + 1 == w[1].0), "{ranges:?}");
+    engine.close().await;
+}
+
+#[tokio::test]
+async fn many_streams_are_created_in_one_change() {
+    let engine = open(&MemDisk::new(), Options::default()).await;
+    let changes = (0..300).map(|i| create(&format!("s{i}"), 10, &[])).collect();
+    assert!(engine.change(changes).await.iter().all(Result::is_ok));
+    assert_eq!(engine.catalog().streams().count(), 300);
+    engine.close().await;
+}

@@ -1,0 +1,385 @@
+//! Settled segments on disk: appending to them, reading ranges of them. Everything here blocks; only the settler's
+//! thread appends, any blocking thread reads. A batch whose bytes no longer match their checksum is withheld and counted.
+//!
+//! ```text
+//! logs/<log id>/<base offset, 20 digits>.log    Kafka's own segment format, byte for byte
+//! logs/<log id>/<base offset, 20 digits>.side   the sidecar (log/segment.rs)
+//! ```
+
+use std::collections::BTreeMap;
+use std::io;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use bytes::{Bytes, BytesMut};
+
+use super::Stored;
+use crate::engine::frame::Settled;
+use crate::engine::tail::Entry;
+use crate::ids::{LogId, Offset, Timestamp};
+use crate::log::segment::{self, HEAD_BYTES, Head, Settling, Slot};
+use crate::record::batch;
+use crate::store::{Disk, File, Open};
+
+/// How much of a sidecar is read at once while its heads are gathered.
+const SIDE_READ_BYTES: usize = 256 * 1024;
+
+/// One segment: its name, and its index once somebody needed it.
+#[derive(Debug)]
+pub struct Segment {
+    pub log: LogId,
+    pub base: Offset,
+    index: Mutex<Option<Vec<Place>>>,
+}
+
+/// Where a sidecar entry stands, with its head.
+#[derive(Clone, Copy, Debug)]
+struct Place {
+    at: u64,
+    head: Head,
+}
+
+/// Batches to be settled into one segment.
+#[derive(Debug)]
+pub struct Job {
+    pub segment: Arc<Segment>,
+    /// How far the segment reaches now; `None` creates it.
+    pub from: Option<Settled>,
+    pub entries: Vec<Entry>,
+}
+
+/// A range of a segment, with batches that do not match their checksum left out.
+#[derive(Debug, Default)]
+pub struct Range {
+    pub batches: Vec<Stored>,
+    /// Batches that were left out, as [first, end).
+    pub withheld: Vec<(Offset, Offset)>,
+    /// Where the next read goes on.
+    pub next: Offset,
+}
+
+pub struct Vault {
+    disk: Arc<dyn Disk>,
+    files: Mutex<Files>,
+    withheld: AtomicU64,
+}
+
+/// Open files, the least recently used closed first.
+struct Files {
+    limit: usize,
+    tick: u64,
+    open: BTreeMap<(LogId, Offset, &'static str), (u64, Arc<dyn File>)>,
+}
+
+impl Segment {
+    pub fn new(log: LogId, base: Offset) -> Segment {
+        Segment { log, base, index: Mutex::new(None) }
+    }
+
+    pub fn dir(log: LogId) -> String {
+        format!("logs/{log}")
+    }
+
+    pub fn file(log: LogId, base: Offset, kind: &str) -> String {
+        format!("logs/{log}/{:020}.{kind}", base.0)
+    }
+
+    fn index(&self) -> MutexGuard<'_, Option<Vec<Place>>> {
+        self.index.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Vault {
+    pub fn new(disk: Arc<dyn Disk>, open_files_limit: usize) -> Vault {
+        let files = Files { limit: open_files_limit.max(4), tick: 0, open: BTreeMap::new() };
+        Vault { disk, files: Mutex::new(files), withheld: AtomicU64::new(0) }
+    }
+
+    /// How many batches have been withheld because their bytes were damaged.
+    pub fn withheld(&self) -> u64 {
+        self.withheld.load(Ordering::Relaxed)
+    }
+
+    /// Appends every job's batches to its segment and makes them durable. All or an error; a segment that was extended
+    /// but not recorded is cut back when it is next appended to.
+    pub fn settle(&self, jobs: &[Job]) -> io::Result<Vec<Settled>> {
+        let mut done = Vec::with_capacity(jobs.len());
+        let mut dirty = Vec::with_capacity(jobs.len() * 2);
+        let mut dirs: Vec<String> = Vec::new();
+        for job in jobs {
+            let (log, base) = (job.segment.log, job.segment.base);
+            if job.from.is_none() {
+                let dir = Segment::dir(log);
+                self.disk.create_dir_all(&dir)?;
+                dirs.push(dir);
+            }
+            let records = self.file(log, base, "log", true)?;
+            let side = self.file(log, base, "side", true)?;
+            let (at, side_at, hash) = job.from.map_or((0, 0, 0), |s| (s.bytes, s.side_bytes, s.hash));
+            if records.len()? > at {
+                records.set_len(at)?;
+            }
+            if side.len()? > side_at {
+                side.set_len(side_at)?;
+            }
+            let settling: Vec<Settling<'_>> = job.entries.iter().map(settling).collect();
+            let (entry, head) = segment::encode(log, at, hash, &settling);
+            let slices: Vec<&[u8]> = settling.iter().map(|s| s.bytes).collect();
+            records.write_at(&slices, at)?;
+            side.write_at(&[&entry], side_at)?;
+            done.push(Settled {
+                base,
+                end: head.end,
+                bytes: at + head.bytes,
+                side_bytes: side_at + entry.len() as u64,
+                hash: head.hash,
+                max_time: job.from.map_or(head.max_time, |s| s.max_time.max(head.max_time)),
+                arrived: head.last_arrived,
+            });
+            dirty.push(records);
+            dirty.push(side);
+            if let Some(index) = job.segment.index().as_mut() {
+                index.retain(|p| p.at < side_at);
+                index.push(Place { at: side_at, head });
+            } else if side_at == 0 {
+                *job.segment.index() = Some(vec![Place { at: 0, head }]);
+            }
+        }
+        for file in dirty {
+            file.sync()?;
+        }
+        for dir in &dirs {
+            self.disk.sync_dir(dir)?;
+        }
+        if !dirs.is_empty() {
+            self.disk.sync_dir("logs")?;
+        }
+        Ok(done)
+    }
+
+    /// Reads whole batches from the one that holds `from`, at most `max_bytes` but at least one, never past `until` or
+    /// the end of the segment.
+    pub fn read(
+        &self,
+        s: &Segment,
+        reach: &Settled,
+        from: Offset,
+        until: Offset,
+        max_bytes: usize,
+    ) -> io::Result<Range> {
+        let mut range = Range { next: from, ..Range::default() };
+        let mut left = max_bytes;
+        let records = self.file(s.log, s.base, "log", false)?;
+        for place in self.places(s, reach, |h| h.end > from)? {
+            if place.head.first >= until || (left == 0 && !range.batches.is_empty()) {
+                break;
+            }
+            let slots = self.slots(s, &place)?;
+            self.read_entry(&*records, &place.head, &slots, until, &mut left, &mut range)?;
+            if range.next < place.head.end {
+                break;
+            }
+        }
+        Ok(range)
+    }
+
+    fn read_entry(
+        &self,
+        records: &dyn File,
+        head: &Head,
+        slots: &[Slot],
+        until: Offset,
+        left: &mut usize,
+        range: &mut Range,
+    ) -> io::Result<()> {
+        let end_of = |i: usize| slots.get(i + 1).map_or(head.end, |next| next.first);
+        let mut at = head.at;
+        let mut wanted: Vec<usize> = Vec::new();
+        let mut begin = None;
+        let mut bytes = 0usize;
+        for (i, slot) in slots.iter().enumerate() {
+            if end_of(i) > range.next && slot.first < until {
+                let fits = bytes + slot.bytes as usize <= *left;
+                if !fits && !(wanted.is_empty() && range.batches.is_empty()) {
+                    break;
+                }
+                begin.get_or_insert(at);
+                wanted.push(i);
+                bytes += slot.bytes as usize;
+            }
+            at += u64::from(slot.bytes);
+        }
+        let Some(begin) = begin else {
+            range.next = range.next.max(if head.end > until { range.next } else { head.end });
+            return Ok(());
+        };
+        let mut buffer = BytesMut::zeroed(bytes);
+        records.read_exact_at(&mut buffer, begin)?;
+        let mut buffer = buffer.freeze();
+        for i in wanted {
+            let slot = slots[i];
+            let batch = buffer.split_to(slot.bytes as usize);
+            let sound = batch::check(batch.clone()).is_ok_and(|b| b.header.base_offset as u64 == slot.first.0);
+            if sound {
+                range.batches.push(Stored { bytes: batch, arrived: slot.arrived });
+            } else {
+                self.withheld.fetch_add(1, Ordering::Relaxed);
+                tracing::error!(log = %head.log, first = %slot.first, end = %end_of(i), "a settled batch is damaged and withheld");
+                range.withheld.push((slot.first, end_of(i)));
+            }
+            range.next = end_of(i);
+        }
+        *left = left.saturating_sub(bytes);
+        Ok(())
+    }
+
+    /// The first batch, in order, of which `hit` is true; judged by entries first (`may` must be true of an entry that
+    /// holds a hit).
+    pub fn find(
+        &self,
+        s: &Segment,
+        reach: &Settled,
+        may: impl Fn(&Head) -> bool,
+        hit: impl Fn(&Slot) -> bool,
+    ) -> io::Result<Option<Slot>> {
+        for place in self.places(s, reach, &may)? {
+            if !may(&place.head) {
+                continue;
+            }
+            if let Some(slot) = self.slots(s, &place)?.into_iter().find(&hit) {
+                return Ok(Some(slot));
+            }
+        }
+        Ok(None)
+    }
+
+    /// Removes a segment's files. Missing files are fine: a removal that was cut short is repeated.
+    pub fn remove(&self, log: LogId, base: Offset) -> io::Result<()> {
+        for kind in ["log", "side"] {
+            self.lock_files().open.remove(&(log, base, kind));
+            match self.disk.remove(&Segment::file(log, base, kind)) {
+                Err(e) if e.kind() != io::ErrorKind::NotFound => return Err(e),
+                _ => {}
+            }
+        }
+        self.disk.sync_dir(&Segment::dir(log))
+    }
+
+    /// Removes everything of a log.
+    pub fn remove_log(&self, log: LogId) -> io::Result<()> {
+        let dir = Segment::dir(log);
+        let names = self.disk.list(&dir)?;
+        if names.is_empty() && !self.disk.list("logs")?.contains(&log.to_string()) {
+            return Ok(());
+        }
+        self.lock_files().open.retain(|(l, _, _), _| *l != log);
+        for name in names {
+            self.disk.remove(&format!("{dir}/{name}"))?;
+        }
+        self.disk.remove(&dir)?;
+        self.disk.sync_dir("logs")
+    }
+
+    /// The index entries from the first that satisfies `from` on; read from the sidecar if it is not in memory.
+    fn places(&self, s: &Segment, reach: &Settled, from: impl Fn(&Head) -> bool) -> io::Result<Vec<Place>> {
+        let mut index = s.index();
+        if index.is_none() {
+            *index = Some(self.load_index(s, reach)?);
+        }
+        let places = index.as_deref().unwrap_or_default();
+        let begin = places.iter().position(|p| from(&p.head)).unwrap_or(places.len());
+        Ok(places[begin..].iter().filter(|p| p.at < reach.side_bytes).copied().collect())
+    }
+
+    fn load_index(&self, s: &Segment, reach: &Settled) -> io::Result<Vec<Place>> {
+        let side = self.file(s.log, s.base, "side", false)?;
+        let mut places = Vec::new();
+        let mut at = 0;
+        let mut window = BytesMut::new();
+        let mut window_at = 0;
+        while at < reach.side_bytes {
+            if at < window_at || at + HEAD_BYTES as u64 > window_at + window.len() as u64 {
+                let len = (reach.side_bytes - at).min(SIDE_READ_BYTES as u64) as usize;
+                window = BytesMut::zeroed(len);
+                window_at = at;
+                side.read_exact_at(&mut window, at)?;
+            }
+            let Some(head) = segment::head(&window[(at - window_at) as usize..]).filter(|h| h.log == s.log) else {
+                return Err(io::Error::new(
+                    io::ErrorKind::InvalidData,
+                    format!("{} is damaged at byte {at}", Segment::file(s.log, s.base, "side")),
+                ));
+            };
+            places.push(Place { at, head });
+            at += u64::from(head.entry_bytes);
+        }
+        Ok(places)
+    }
+
+    fn slots(&self, s: &Segment, place: &Place) -> io::Result<Vec<Slot>> {
+        let side = self.file(s.log, s.base, "side", false)?;
+        let mut entry = BytesMut::zeroed(place.head.entry_bytes as usize);
+        side.read_exact_at(&mut entry, place.at)?;
+        match segment::slots(&entry.freeze()) {
+            Some((_, slots)) => Ok(slots),
+            None => Err(io::Error::new(
+                io::ErrorKind::InvalidData,
+                format!("{} is damaged at byte {}", Segment::file(s.log, s.base, "side"), place.at),
+            )),
+        }
+    }
+
+    fn file(&self, log: LogId, base: Offset, kind: &'static str, write: bool) -> io::Result<Arc<dyn File>> {
+        let key = (log, base, kind);
+        let mut files = self.lock_files();
+        files.tick += 1;
+        let tick = files.tick;
+        if let Some((used, file)) = files.open.get_mut(&key) {
+            *used = tick;
+            return Ok(file.clone());
+        }
+        // Settled files are opened for writing even by readers, so that a handle serves both.
+        let how = if write { Open::CreateOrOpen } else { Open::Write };
+        let file = self.disk.open(&Segment::file(log, base, kind), how)?;
+        if files.open.len() >= files.limit {
+            let mut used: Vec<u64> = files.open.values().map(|(used, _)| *used).collect();
+            used.sort_unstable();
+            let keep_from = used[used.len() / 4];
+            files.open.retain(|_, (used, _)| *used >= keep_from);
+        }
+        files.open.insert(key, (tick, file.clone()));
+        Ok(file)
+    }
+
+    fn lock_files(&self) -> MutexGuard<'_, Files> {
+        self.files.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+fn settling(entry: &Entry) -> Settling<'_> {
+    Settling {
+        bytes: &entry.bytes,
+        max_time: entry.max_time,
+        first: entry.first,
+        end: entry.end,
+        arrived: entry.arrived,
+    }
+}
+
+/// All bytes of a list of batches, for tests and tools that want them in one piece.
+pub fn joined(batches: &[Stored]) -> Bytes {
+    let mut all = BytesMut::with_capacity(batches.iter().map(|b| b.bytes.len()).sum());
+    for batch in batches {
+        all.extend_from_slice(&batch.bytes);
+    }
+    all.freeze()
+}
+
+impl std::fmt::Debug for Vault {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Vault").finish_non_exhaustive()
+    }
+}
+
+/// The time a record-less batch is filed under.
+pub const NO_TIME: Timestamp = Timestamp(-1);

@@ -1,0 +1,97 @@
+//! The line of one log: where its next batch goes, and whether a batch may go there. Pure: the lane that owns the line
+//! acts on what is decided here.
+
+use crate::engine::{Error, Origin};
+use crate::ids::{Offset, ShardNo, Timestamp};
+use crate::log::producers::{Producers, Verdict};
+use crate::record::batch::Header;
+
+/// What a stream's settings mean for the writing of one of its logs.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Rules {
+    /// Of a batch as it is stored (`max.message.bytes`); ledgers are not held to it.
+    pub max_batch_bytes: u32,
+    /// Stamp the arrival time as every record's time (`message.timestamp.type=LogAppendTime`).
+    pub append_time: bool,
+    /// Publish when written, before it is synced (`flush.messages` / `flush.ms` were set): sync at least this often.
+    pub relaxed_ms: Option<i64>,
+    pub retention_ms: Option<i64>,
+    pub retention_bytes: Option<u64>,
+    pub segment_bytes: u64,
+    pub segment_ms: i64,
+    /// The shard that is open on this log; `None` once the log is drained.
+    pub open_shard: Option<ShardNo>,
+}
+
+impl Default for Rules {
+    fn default() -> Self {
+        Rules {
+            max_batch_bytes: 1_048_588,
+            append_time: false,
+            relaxed_ms: None,
+            retention_ms: None,
+            retention_bytes: None,
+            segment_bytes: 1 << 30,
+            segment_ms: 7 * 24 * 3_600_000,
+            open_shard: Some(ShardNo(0)),
+        }
+    }
+}
+
+/// The most producers one log remembers; beyond it those silent longest are forgotten.
+pub const PRODUCERS_LIMIT: usize = 10_000;
+
+/// The writing end of one log.
+#[derive(Clone, Debug, Default)]
+pub struct Line {
+    pub start: Offset,
+    /// Where the next batch goes.
+    pub next: Offset,
+    /// Leader epochs and the offset each began at, oldest first; the last is the current one. Empty: epoch 0 from 0.
+    pub epochs: Vec<(u32, Offset)>,
+    pub producers: Producers,
+    /// Arrival times never go back within a log, whatever the clock does.
+    pub last_arrived: Timestamp,
+    pub rules: Rules,
+}
+
+/// What a writer demands of the place it gets.
+#[derive(Clone, Copy, Debug)]
+pub struct Terms {
+    pub expect: Option<Offset>,
+    pub shard: Option<ShardNo>,
+    pub origin: Origin,
+}
+
+impl Line {
+    pub fn epoch(&self) -> u32 {
+        self.epochs.last().map_or(0, |(epoch, _)| *epoch)
+    }
+
+    /// Whether a batch may be placed at `next` (the line's own next offset, or further on inside a group that has
+    /// several batches for this log).
+    pub fn decide(&self, header: &Header, terms: Terms, next: Offset) -> Result<Verdict, Error> {
+        if let Some(expected) = terms.expect.filter(|e| *e != next) {
+            return Err(Error::Conflict { expected, actual: next });
+        }
+        if terms.shard.is_some() && terms.shard != self.rules.open_shard {
+            return Err(Error::ShardClosed { end: next });
+        }
+        if terms.origin == Origin::Client && header.bytes > self.rules.max_batch_bytes {
+            return Err(Error::TooLarge { limit: self.rules.max_batch_bytes });
+        }
+        self.producers.decide(header).map_err(Error::Sequence)
+    }
+
+    /// Takes the place: the batch now stands at `first`.
+    pub fn place(&mut self, header: &Header, first: Offset, arrived: Timestamp) {
+        self.next = first.plus(header.offsets());
+        self.last_arrived = arrived;
+        self.producers.apply(header, first, arrived, PRODUCERS_LIMIT);
+    }
+
+    /// The arrival time to give at wall time `now`.
+    pub fn arrival(&self, now: Timestamp) -> Timestamp {
+        now.max(self.last_arrived)
+    }
+}
