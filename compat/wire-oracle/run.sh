@@ -35,3 +35,5 @@ rm -f "$cases"
     cargo test --quiet --lib kafka::wire::tests::oracle) >"$work/cargo.log" 2>&1 || { cat "$work/cargo.log"; exit 1; }
 
 java "$here/Oracle.java" "$cases" "${releases[@]}"
+# Kept when something failed, to be looked into.
+rm -f "$cases"

@@ -1,6 +1,7 @@
-//! What one log remembers of its idempotent producers (KIP-98, KIP-360): the last batches of each, so that a repetition is
-//! answered with the original's place and a gap is refused. Never writes, never asks the time; a batch without producer
-//! id is never remembered. Transactions will stand beside the batches of a [`Known`]; nothing of them is here yet.
+//! What one log remembers of its idempotent producers (KIP-98, KIP-360): the last batches of each, so that a repetition
+//! is answered with the original's place and a gap is refused. Never writes, never asks the time; a batch without
+//! producer id is never remembered. Transactions will stand beside the batches of a [`Known`]; nothing of them is here
+//! yet.
 //!
 //! The rules are those of Kafka 4.4 for what clients write:
 //!
@@ -61,8 +62,8 @@ pub enum SequenceError {
     OutOfOrder,
     /// A newer incarnation of the producer has written.
     Fenced,
-    /// A duplicate of a batch older than the five remembered. Not given by [`Producers::decide`]: the log cannot be sure
-    /// that such a batch was ever written, clients take the answer for success, and Kafka 4 says "out of order" too.
+    /// A duplicate of a batch older than the five remembered. Not given by [`Producers::decide`]: the log cannot be
+    /// sure that such a batch was ever written, clients take the answer for success, and Kafka 4 says "out of order".
     DuplicateForgotten,
     /// The log knows nothing of this producer and the sequence is not 0 where it must be. Not given yet: only a
     /// transaction must begin at 0 (KIP-890).
@@ -137,8 +138,8 @@ impl Producers {
         if header.base_sequence == expected { Ok(Verdict::New) } else { Err(SequenceError::OutOfOrder) }
     }
 
-    /// Remembers a batch that was given the place `first`. It was new by [`Producers::decide`], or is read back from the
-    /// log: never refused. Over `limit` producers, those that were silent longest are forgotten, an eighth at once.
+    /// Remembers a batch that was given the place `first`. It was new by [`Producers::decide`], or is read back from
+    /// the log: never refused. Over `limit` producers, those that were silent longest are forgotten, an eighth at once.
     pub fn apply(&mut self, header: &Header, first: Offset, arrived: Timestamp, limit: usize) {
         if !header.has_producer() {
             return;
@@ -169,8 +170,8 @@ impl Producers {
         }
     }
 
-    /// Forgets every producer whose last batch arrived `expiration_ms` ago or longer (`producer.id.expiration.ms`); says
-    /// how many.
+    /// Forgets every producer whose last batch arrived `expiration_ms` ago or longer (`producer.id.expiration.ms`);
+    /// says how many.
     pub fn expire(&mut self, now: Timestamp, expiration_ms: i64) -> usize {
         let before = self.known.len();
         self.known.retain(|known| now.0.saturating_sub(known.arrived.0) < expiration_ms);
