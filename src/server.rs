@@ -9,13 +9,23 @@ pub mod stop;
 
 use std::net::SocketAddr;
 use std::process::ExitCode;
+use std::sync::Arc;
 
 use tokio::net::TcpListener;
+use tokio::task::JoinSet;
 
+use crate::chance::Chance;
 use crate::cli::{FAILED, USAGE};
 use crate::clock::Clock;
 use crate::config::server::{DataDir, ServerSettings};
+use crate::engine::{self, Driver, Engine};
+use crate::kafka;
+use crate::kafka::cx::Advertised;
+use crate::kafka::listen::Listener;
 use crate::metrics::{self, Health};
+use crate::store::Disk;
+use crate::store::memory::MemDisk;
+use crate::store::os::OsDisk;
 use crate::trace;
 use place::Place;
 use screen::{Recovered, Started};
@@ -66,15 +76,36 @@ async fn live(settings: ServerSettings, ready_json: bool) -> Result<(), String> 
     // Sockets first: a port that is taken is found before a long recovery, and clients that come early wait in line.
     let sockets = Sockets::bind(&settings).await?;
     let health = Health::default();
+    let disk: Arc<dyn Disk> = match &place {
+        None => Arc::new(MemDisk::new()),
+        Some(place) => Arc::new(OsDisk::new(&place.dir)),
+    };
+    let opened = Engine::open(engine_options(&settings), disk, clock.clone(), Chance::System, Driver::Threads).await;
+    let (engine, recovery) = opened.map_err(|error| format!("the data cannot be opened: {error}"))?;
+    let cluster_id = match &place {
+        None => place::cluster_id(random()?),
+        Some(place) => place.cluster_id.clone(),
+    };
+    let kafka_cx = Arc::new(kafka::cx::Cx::new(engine.clone(), kafka::cx::Options::of(&settings, cluster_id)));
     if let Some(listener) = sockets.metrics {
         let pages = metrics::router(health.clone());
         let stop = stop.clone();
         tokio::spawn(async move { axum::serve(listener, pages).with_graceful_shutdown(stop.told()).await });
     }
+    let mut facades = JoinSet::new();
+    for listener in sockets.kafka {
+        facades.spawn(kafka::listen::serve(kafka_cx.clone(), listener, stop.receiver()));
+    }
     let started = Started {
         data_dir: place.as_ref().map(|place| place.dir.display().to_string()),
         new: place.as_ref().is_some_and(|place| place.new),
-        recovered: Recovered { took_ms: clock.now().0 - began.0, ..Recovered::default() },
+        recovered: Recovered {
+            streams: engine.catalog().streams().count(),
+            logs: recovery.logs,
+            replayed_bytes: recovery.bytes,
+            notes: notes(&recovery),
+            took_ms: clock.now().0 - began.0,
+        },
         ..sockets.addresses
     };
     eprint!("{}", screen::screen(&started));
@@ -82,14 +113,52 @@ async fn live(settings: ServerSettings, ready_json: bool) -> Result<(), String> 
         println!("{}", screen::ready_line(&started));
     }
     health.ready();
-    stop.told().await;
+    let failed = tokio::select! {
+        () = stop.told() => None,
+        () = engine.failed() => engine.failure(),
+    };
     health.stopping();
+    if let Some(why) = failed {
+        return Err(format!("{why}; nothing that was acknowledged is lost, start again when the disk is well"));
+    }
+    while facades.join_next().await.is_some() {}
+    engine.close().await;
     Ok(())
+}
+
+fn engine_options(settings: &ServerSettings) -> engine::Options {
+    let base = engine::Options::default();
+    engine::Options {
+        ingress_limit_bytes: u32::try_from(settings.ingress_limit_bytes).unwrap_or(u32::MAX),
+        lane: engine::lane::Limits {
+            unsettled_bytes: settings.unsettled_limit_bytes,
+            journal_bytes: settings.unsettled_limit_bytes,
+            tail_bytes: settings.tail_limit_bytes,
+            ..base.lane
+        },
+        journal_file_bytes: settings.journal_file_bytes,
+        maintenance_ms: settings.retention_check_interval_ms.min(base.maintenance_ms),
+        producer_expiration_ms: settings.producer_id_expiration_ms,
+        defaults: settings.stream_defaults.clone(),
+        ..base
+    }
+}
+
+/// What a person should know of the last end, if it was not in order.
+fn notes(recovery: &engine::open::Recovery) -> Vec<String> {
+    let mut notes = Vec::new();
+    if recovery.torn_bytes > 0 {
+        notes.push(format!("{} bytes that were being written at the end were cut off", recovery.torn_bytes));
+    }
+    if recovery.rotten > 0 {
+        notes.push(format!("{} damaged frames of the journal are withheld; see `interfluve check`", recovery.rotten));
+    }
+    notes
 }
 
 /// Everything the server listens on.
 struct Sockets {
-    kafka: Vec<TcpListener>,
+    kafka: Vec<Listener>,
     aws: Option<TcpListener>,
     metrics: Option<TcpListener>,
     /// Their real addresses.
@@ -104,7 +173,8 @@ impl Sockets {
             let (socket, address) = bind(&listener.bind, "Kafka", "--kafka-listeners").await?;
             let advertised = listener.advertised.as_ref().map(|(host, port)| format!("{host}:{port}"));
             addresses.kafka.push((listener.name.clone(), address, advertised));
-            kafka.push(socket);
+            let advertised = listener.advertised.clone().map(|(host, port)| Advertised { host, port });
+            kafka.push(Listener { name: listener.name.as_str().into(), socket, advertised });
         }
         let (mut aws, mut metrics) = (None, None);
         if let Some(address) = &settings.aws_listen {

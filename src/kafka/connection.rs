@@ -225,7 +225,7 @@ fn dispatch(cx: &Arc<Cx>, conn: &Arc<Conn>, frame: Bytes, permit: Permit) -> Res
 }
 
 /// Resolves when the server stops.
-async fn stopped(stop: &mut watch::Receiver<bool>) {
+pub(super) async fn stopped(stop: &mut watch::Receiver<bool>) {
     // An error means that nobody can say so any more, which is as good.
     let _ = stop.wait_for(|stop| *stop).await;
 }

@@ -49,7 +49,7 @@ pub async fn serve(cx: Arc<Cx>, listener: Listener, stop: watch::Receiver<bool>)
     loop {
         tokio::select! {
             biased;
-            _ = stopping.wait_for(|stop| *stop) => break,
+            () = connection::stopped(&mut stopping) => break,
             Some(ended) = connections.join_next() => ended_well(ended),
             accepted = listener.socket.accept() => match accepted {
                 Ok((socket, peer)) => {

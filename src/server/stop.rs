@@ -57,6 +57,11 @@ impl Stop {
         let _ = self.0.wait_for(|stop| *stop).await;
     }
 
+    /// For what watches for itself.
+    pub fn receiver(&self) -> watch::Receiver<bool> {
+        self.0.clone()
+    }
+
     pub fn is_told(&self) -> bool {
         *self.0.borrow()
     }
