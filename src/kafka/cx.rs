@@ -12,6 +12,7 @@ use crate::engine::{Catalog, Engine, Permit, catalog::Stream};
 use crate::ids::StreamId;
 use crate::kafka::doors::Doors;
 use crate::kafka::error::Code;
+use crate::kafka::group::coordinator::Coordinator;
 use crate::kafka::session::Sessions;
 use crate::kafka::wire::Uuid;
 
@@ -95,6 +96,8 @@ const SETTINGS_KEPT: usize = 10_000;
 /// Shared by all connections.
 pub struct Cx {
     pub engine: Arc<Engine>,
+    /// The coordinator of all groups.
+    pub groups: Coordinator,
     pub options: Options,
     pub doors: Arc<Doors>,
     sessions: Mutex<Sessions>,
@@ -110,12 +113,13 @@ pub struct Cx {
 type Typed = (Arc<Stream>, Arc<StreamSettings>);
 
 impl Cx {
-    pub fn new(engine: Arc<Engine>, options: Options) -> Cx {
+    pub fn new(engine: Arc<Engine>, groups: Coordinator, options: Options) -> Cx {
         let sessions = Mutex::new(Sessions::new(options.session_slots, SESSION_EVICT_AFTER_MS));
         let doors = Arc::new(Doors::new(options.connections_limit, options.connections_per_ip_limit));
         let plain = StreamSettings::parse_over(engine.defaults(), &BTreeMap::new());
         Cx {
             engine,
+            groups,
             // The defaults were judged when they were set; ours stand in for what cannot be.
             plain_settings: Arc::new(plain.unwrap_or_default()),
             settings: RwLock::default(),

@@ -96,8 +96,11 @@ impl Member {
         self.protocols.iter().any(|(name, _)| &**name == protocol)
     }
 
+    /// About as many as it takes in the group's record.
     pub fn bytes(&self) -> usize {
-        self.assignment.len() + protocols_bytes(&self.protocols)
+        let names = self.client_id.len() + self.client_host.len() + self.instance.as_ref().map_or(0, |i| i.len());
+        // Its id begins with one of its names.
+        2 * names + self.assignment.len() + protocols_bytes(&self.protocols)
     }
 }
 

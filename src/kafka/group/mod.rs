@@ -14,6 +14,7 @@
 //! `state.rs` what the log folds to · `record.rs` its bytes · `live.rs` a group between two records · `membership.rs`
 //! join, sync, heartbeat, leave · `offsets.rs` commit, fetch, expiry, deletion.
 
+pub mod coordinator;
 pub mod live;
 mod membership;
 mod offsets;
@@ -86,7 +87,8 @@ pub enum Command {
     Heartbeat(Heartbeat),
     Leave(Leave),
     Commit(Commit),
-    Fetch(Fetch),
+    /// Of several groups at once.
+    Fetch(Vec<Fetch>),
     /// Groups by name.
     Describe(Vec<Name>),
     /// Every group.
@@ -111,7 +113,8 @@ pub enum Reply {
     Leave(Result<Vec<Result<(), Refusal>>, Refusal>),
     /// One result per committed offset, in order.
     Commit(Result<Vec<Result<(), Refusal>>, Refusal>),
-    Fetch(Vec<Fetched>),
+    /// Per group that was asked for, in order.
+    Fetch(Vec<Vec<Fetched>>),
     /// `None`: no such group.
     Describe(Vec<Option<Described>>),
     List(Vec<Listed>),
@@ -306,6 +309,13 @@ pub struct Scratch {
     chores: VecDeque<Chore>,
 }
 
+impl Scratch {
+    /// What a machine starts with that is set up otherwise than by default.
+    pub fn new(settings: Settings) -> Scratch {
+        Scratch { settings, ..Scratch::default() }
+    }
+}
+
 type Out = Vec<Step<Record, Reply>>;
 
 impl Machine for Groups {
@@ -394,7 +404,7 @@ fn answer(state: &State, scratch: &mut Scratch, now: Timestamp, ticket: Ticket, 
             Reply::Leave(Ok(results))
         }
         Command::Commit(commit) => Reply::Commit(offsets::commit(state, scratch, now, commit, out)),
-        Command::Fetch(fetch) => Reply::Fetch(offsets::fetch(state, &fetch)),
+        Command::Fetch(groups) => Reply::Fetch(groups.iter().map(|group| offsets::fetch(state, group)).collect()),
         Command::Describe(groups) => {
             Reply::Describe(groups.iter().map(|group| describe(state, scratch, group)).collect())
         }

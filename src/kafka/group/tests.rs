@@ -1,5 +1,6 @@
 //! Scenarios of classic groups on a bench with virtual time: what a client asks, what it is told, and when. Never sleeps.
 
+mod engine;
 mod members;
 mod offsets;
 mod random;

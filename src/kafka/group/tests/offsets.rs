@@ -53,9 +53,12 @@ fn what_is_committed_is_fetched_to_the_last_field() {
     let topic = FetchTopic { topic: "t".into(), topic_id: 9, partitions: vec![1, 0] };
     let fetch = Fetch { group: "g".into(), topics: Some(vec![topic]) };
     let fetched = Fetched { topic: "t".into(), partitions: vec![(1, None), (0, Some(expected.clone()))] };
-    assert_eq!(bench.call(Command::Fetch(fetch)), Reply::Fetch(vec![fetched]));
+    assert_eq!(bench.call(Command::Fetch(vec![fetch])), Reply::Fetch(vec![vec![fetched]]));
     let all = Fetched { topic: "t".into(), partitions: vec![(0, Some(expected))] };
-    assert_eq!(bench.call(Command::Fetch(Fetch { group: "g".into(), topics: None })), Reply::Fetch(vec![all]));
+    assert_eq!(
+        bench.call(Command::Fetch(vec![Fetch { group: "g".into(), topics: None }])),
+        Reply::Fetch(vec![vec![all]])
+    );
     bench.check_laws();
 }
 
@@ -66,7 +69,8 @@ fn an_unknown_group_has_no_offsets_and_that_is_no_error() {
     let none = Fetched { topic: "t".into(), partitions: vec![(0, None)] };
     let cases = [(Some(vec![topic]), vec![none]), (None, vec![])];
     for (topics, expected) in cases {
-        assert_eq!(bench.call(Command::Fetch(Fetch { group: "nobody".into(), topics })), Reply::Fetch(expected));
+        let fetch = Fetch { group: "nobody".into(), topics };
+        assert_eq!(bench.call(Command::Fetch(vec![fetch])), Reply::Fetch(vec![expected]));
     }
 }
 
@@ -77,8 +81,8 @@ fn an_offset_of_a_deleted_stream_is_not_told_of_the_next_one_with_its_name() {
     for (topic_id, is_told) in [(1, true), (2, false), (0, true)] {
         let topic = FetchTopic { topic: "t".into(), topic_id, partitions: vec![0] };
         let fetch = Fetch { group: "g".into(), topics: Some(vec![topic]) };
-        let Reply::Fetch(fetched) = bench.call(Command::Fetch(fetch)) else { panic!() };
-        assert_eq!(fetched[0].partitions[0].1.is_some(), is_told, "{topic_id}");
+        let Reply::Fetch(fetched) = bench.call(Command::Fetch(vec![fetch])) else { panic!() };
+        assert_eq!(fetched[0][0].partitions[0].1.is_some(), is_told, "{topic_id}");
     }
 }
 

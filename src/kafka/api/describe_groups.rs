@@ -1,0 +1,90 @@
+//! DescribeGroups (15): the state and the members of classic groups.
+//!
+//! Serves v0–6. v1 throttle time · v3 authorized operations · v4 group instance ids · v5 flexible · v6 an unknown group
+//! is an error (KIP-1043); before, it is called dead.
+
+use std::sync::Arc;
+
+use super::{Answer, Api};
+use crate::kafka::cx::{ALL_GROUP_OPERATIONS, Call, Cx, OPERATIONS_NOT_ASKED};
+use crate::kafka::error::Code;
+use crate::kafka::group::{Described, DescribedMember, Name};
+use crate::kafka::wire::messages::describe_groups::{
+    DescribeGroupsRequest, DescribeGroupsResponse, DescribedGroup, DescribedGroupMember,
+};
+
+pub struct DescribeGroups;
+
+impl Api for DescribeGroups {
+    type Request = DescribeGroupsRequest;
+    type Response = DescribeGroupsResponse;
+
+    async fn handle(cx: Arc<Cx>, call: Call, request: DescribeGroupsRequest) -> Answer<DescribeGroupsResponse> {
+        let names: Vec<Name> = request.groups.iter().map(|group| group.as_str().into()).collect();
+        let groups = match cx.groups.describe(names).await {
+            Ok(described) => {
+                let asks = request.include_authorized_operations;
+                request.groups.into_iter().zip(described).map(|(id, d)| group(call.version, id, d, asks)).collect()
+            }
+            Err(code) => request.groups.into_iter().map(|id| failed(id, code)).collect(),
+        };
+        Answer::Now(DescribeGroupsResponse { groups, ..DescribeGroupsResponse::default() })
+    }
+}
+
+fn group(version: i16, group_id: String, described: Option<Described>, asks_operations: bool) -> DescribedGroup {
+    let Some(described) = described else {
+        let is_error = version >= 6;
+        return DescribedGroup {
+            error_code: if is_error { Code::GroupIdNotFound } else { Code::None }.wire(),
+            error_message: is_error.then(|| format!("Group {group_id} not found.")),
+            group_id,
+            group_state: "Dead".into(),
+            ..DescribedGroup::default()
+        };
+    };
+    let text = |name: Option<Name>| name.map(|name| name.to_string()).unwrap_or_default();
+    DescribedGroup {
+        error_code: Code::None.wire(),
+        error_message: None,
+        group_id,
+        group_state: described.phase.name().into(),
+        protocol_type: text(described.protocol_type),
+        protocol_data: text(described.protocol),
+        members: described.members.into_iter().map(member).collect(),
+        authorized_operations: if asks_operations { ALL_GROUP_OPERATIONS } else { OPERATIONS_NOT_ASKED },
+    }
+}
+
+fn member(member: DescribedMember) -> DescribedGroupMember {
+    DescribedGroupMember {
+        member_id: member.member.to_string(),
+        group_instance_id: member.instance.map(|name| name.to_string()),
+        client_id: member.client_id.to_string(),
+        client_host: member.client_host.to_string(),
+        member_metadata: member.metadata,
+        member_assignment: member.assignment,
+    }
+}
+
+fn failed(group_id: String, code: Code) -> DescribedGroup {
+    DescribedGroup { error_code: code.wire(), group_id, ..DescribedGroup::default() }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::kafka::wire::{Message, Writer};
+
+    #[test]
+    fn an_unknown_group_is_dead_and_from_v6_an_error() {
+        for version in 0..=6 {
+            let group = group(version, "g".into(), None, true);
+            let expected = if version >= 6 { (69, Some("Group g not found.")) } else { (0, None) };
+            assert_eq!((group.error_code, group.error_message.as_deref()), expected, "v{version}");
+            assert_eq!((&*group.group_state, group.authorized_operations), ("Dead", i32::MIN));
+            let response = DescribeGroupsResponse { groups: vec![group], ..Default::default() };
+            assert!(response.encode(&mut Writer::new(), version).is_ok(), "v{version}");
+        }
+    }
+}

@@ -1,0 +1,54 @@
+//! SyncGroup (14): the leader hands out assignments, everyone receives theirs.
+//!
+//! Serves v0–5. v1 throttle time · v3 group instance id · v4 flexible · v5 protocol type and name (KIP-559).
+//! Waits in the group machine for the leader. The assignments are opaque: their bytes come out as they went in.
+
+use std::sync::Arc;
+
+use super::{Answer, Api};
+use crate::kafka::cx::{Call, Cx};
+use crate::kafka::error::Code;
+use crate::kafka::group::{Sync, Synced};
+use crate::kafka::wire::messages::sync_group::{SyncGroupRequest, SyncGroupResponse};
+
+pub struct SyncGroup;
+
+impl Api for SyncGroup {
+    type Request = SyncGroupRequest;
+    type Response = SyncGroupResponse;
+
+    async fn handle(cx: Arc<Cx>, call: Call, request: SyncGroupRequest) -> Answer<SyncGroupResponse> {
+        // From v5 on, a member must say what it believes it is taking part in.
+        let is_incomplete = request.protocol_type.is_none() || request.protocol_name.is_none();
+        let result = match call.version >= 5 && is_incomplete {
+            true => Err(Code::InconsistentGroupProtocol),
+            false => cx.groups.sync(command(request)).await,
+        };
+        Answer::Now(response(result))
+    }
+}
+
+fn command(request: SyncGroupRequest) -> Sync {
+    Sync {
+        group: request.group_id.into(),
+        generation: request.generation_id,
+        member: request.member_id.into(),
+        instance: request.group_instance_id.map(Into::into),
+        protocol_type: request.protocol_type.map(Into::into),
+        protocol: request.protocol_name.map(Into::into),
+        assignments: request.assignments.into_iter().map(|a| (a.member_id.into(), a.assignment)).collect(),
+    }
+}
+
+fn response(result: Result<Synced, Code>) -> SyncGroupResponse {
+    match result {
+        Ok(synced) => SyncGroupResponse {
+            throttle_time_ms: 0,
+            error_code: Code::None.wire(),
+            protocol_type: synced.protocol_type.map(|name| name.to_string()),
+            protocol_name: synced.protocol.map(|name| name.to_string()),
+            assignment: synced.assignment,
+        },
+        Err(code) => SyncGroupResponse { error_code: code.wire(), ..SyncGroupResponse::default() },
+    }
+}

@@ -1,0 +1,225 @@
+//! The group machine as the handlers ask it: one method per command, and what it answers in Kafka's codes. Decides
+//! nothing; every answer is durable when it comes.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use super::{
+    Command, Commit, Described, Fetch, Fetched, Groups, Heartbeat, Join, Joined, Leave, Listed, Name, Refusal, Reply,
+    Scratch, Settings, Sync, Synced,
+};
+use crate::engine::catalog::{Born, Create, Kind};
+use crate::engine::ledgers::Ledger;
+use crate::engine::{Catalog, Change, Changed, Engine, Error};
+use crate::ids::StreamId;
+use crate::kafka::error::Code;
+
+/// The stream whose only log the groups are folded from. Kafka's readers may read it, nobody else writes it.
+pub const STREAM: &str = "__consumer_offsets";
+/// The largest batch of it: one group's record is bounded by [`Settings::group_limit_bytes`].
+const BATCH_LIMIT_BYTES: u32 = 32 << 20;
+/// How often the catalog is compared with what offsets are committed for, if it has changed.
+const FORGET_EVERY_MS: i64 = 10_000;
+
+/// Cheap to clone.
+#[derive(Clone)]
+pub struct Coordinator(Ledger<Groups>);
+
+impl Coordinator {
+    /// Folds the groups from their log, which is made if it is not there, and keeps them from then on: offsets of
+    /// deleted streams are taken away as long as the engine lives.
+    pub async fn open(engine: Arc<Engine>, settings: Settings) -> Result<Coordinator, Error> {
+        let found = engine.catalog().stream(STREAM).cloned();
+        let stream = match found {
+            Some(stream) => stream,
+            None => match engine.change(vec![birth()]).await.pop() {
+                Some(Ok(Changed::Created(stream))) => stream,
+                Some(Err(error)) => return Err(error),
+                other => unreachable!("a stream was to be created: {other:?}"),
+            },
+        };
+        let Some(log) = stream.log(0) else { return Err(Error::NoSuchLog) };
+        // Nobody watches the state from outside.
+        let ledger = Ledger::open(engine.clone(), log, Scratch::new(settings), Box::new(|_, _| None)).await?;
+        let coordinator = Coordinator(ledger);
+        tokio::spawn(coordinator.clone().forget_deleted(engine));
+        Ok(coordinator)
+    }
+
+    /// Streams are deleted through more doors than one, and a crash may come between: so the catalog is compared with
+    /// what offsets are committed for, at the start and whenever it has changed.
+    async fn forget_deleted(self, engine: Arc<Engine>) {
+        let mut seen: Option<Arc<Catalog>> = None;
+        loop {
+            let catalog = engine.catalog();
+            if seen.as_ref().is_none_or(|seen| !Arc::ptr_eq(seen, &catalog)) {
+                let Ok(topics) = self.topics().await else { return };
+                for (topic, id) in topics.into_iter().filter(|(topic, id)| is_gone(&catalog, topic, *id)) {
+                    tracing::info!(%topic, "offsets of a deleted stream are taken out of all groups");
+                    if self.forget(topic, id).await.is_err() {
+                        return;
+                    }
+                }
+                seen = Some(catalog);
+            }
+            let next = engine.clock().now().plus_ms(FORGET_EVERY_MS);
+            engine.clock().sleep_until(next).await;
+        }
+    }
+
+    pub async fn configure(&self, settings: Settings) -> Result<(), Code> {
+        match self.ask(Command::Configure(settings)).await? {
+            Reply::Done => Ok(()),
+            other => wrong(&other),
+        }
+    }
+
+    /// Waits as long as the rebalance does. Refused, with the member id to be answered.
+    pub async fn join(&self, join: Join) -> Result<Joined, (Code, Name)> {
+        let member = join.member.clone();
+        match self.ask(Command::Join(join)).await {
+            Ok(Reply::Join(result)) => result.map_err(|refused| (refused.why.into(), refused.member)),
+            Ok(other) => wrong(&other),
+            Err(code) => Err((code, member)),
+        }
+    }
+
+    /// Waits for the leader's assignment.
+    pub async fn sync(&self, sync: Sync) -> Result<Synced, Code> {
+        match self.ask(Command::Sync(sync)).await? {
+            Reply::Sync(result) => Ok(result?),
+            other => wrong(&other),
+        }
+    }
+
+    pub async fn heartbeat(&self, beat: Heartbeat) -> Result<(), Code> {
+        match self.ask(Command::Heartbeat(beat)).await? {
+            Reply::Heartbeat(result) => Ok(result?),
+            other => wrong(&other),
+        }
+    }
+
+    /// One result per member that was to leave.
+    pub async fn leave(&self, leave: Leave) -> Result<Vec<Result<(), Refusal>>, Code> {
+        match self.ask(Command::Leave(leave)).await? {
+            Reply::Leave(result) => Ok(result?),
+            other => wrong(&other),
+        }
+    }
+
+    /// One result per offset.
+    pub async fn commit(&self, commit: Commit) -> Result<Vec<Result<(), Refusal>>, Code> {
+        match self.ask(Command::Commit(commit)).await? {
+            Reply::Commit(result) => Ok(result?),
+            other => wrong(&other),
+        }
+    }
+
+    /// One list per group.
+    pub async fn fetch(&self, groups: Vec<Fetch>) -> Result<Vec<Vec<Fetched>>, Code> {
+        match self.ask(Command::Fetch(groups)).await? {
+            Reply::Fetch(fetched) => Ok(fetched),
+            other => wrong(&other),
+        }
+    }
+
+    /// `None` where there is no such group.
+    pub async fn describe(&self, groups: Vec<Name>) -> Result<Vec<Option<Described>>, Code> {
+        match self.ask(Command::Describe(groups)).await? {
+            Reply::Describe(groups) => Ok(groups),
+            other => wrong(&other),
+        }
+    }
+
+    pub async fn list(&self) -> Result<Vec<Listed>, Code> {
+        match self.ask(Command::List).await? {
+            Reply::List(groups) => Ok(groups),
+            other => wrong(&other),
+        }
+    }
+
+    /// One result per group.
+    pub async fn delete(&self, groups: Vec<Name>) -> Result<Vec<Result<(), Refusal>>, Code> {
+        match self.ask(Command::Delete(groups)).await? {
+            Reply::Delete(results) => Ok(results),
+            other => wrong(&other),
+        }
+    }
+
+    /// Takes the offsets of one life of a stream out of every group.
+    pub async fn forget(&self, topic: Name, topic_id: u128) -> Result<(), Code> {
+        match self.ask(Command::Forget { topic, topic_id }).await? {
+            Reply::Done => Ok(()),
+            other => wrong(&other),
+        }
+    }
+
+    /// The streams, by name and life, for which offsets are committed.
+    pub async fn topics(&self) -> Result<Vec<(Name, u128)>, Code> {
+        match self.ask(Command::Topics).await? {
+            Reply::Topics(topics) => Ok(topics),
+            other => wrong(&other),
+        }
+    }
+
+    async fn ask(&self, command: Command) -> Result<Reply, Code> {
+        self.0.ask(command).await.map_err(|error| unavailable(&error))
+    }
+}
+
+fn birth() -> Change {
+    let settings = [
+        ("cleanup.policy", "compact".to_owned()),
+        ("compression.type", "producer".to_owned()),
+        ("max.message.bytes", BATCH_LIMIT_BYTES.to_string()),
+    ];
+    Change::Create(Create {
+        name: STREAM.into(),
+        born: Born::Kafka,
+        kind: Kind::Shown,
+        logs: 1,
+        settings: BTreeMap::from(settings.map(|(key, value)| (key.to_owned(), value))),
+        placement: None,
+        creating_ms: 0,
+    })
+}
+
+/// An offset without an id belongs to whatever has the name.
+fn is_gone(catalog: &Catalog, topic: &str, id: u128) -> bool {
+    match id {
+        0 => catalog.stream(topic).is_none(),
+        id => catalog.stream_by_id(StreamId(id)).is_none(),
+    }
+}
+
+/// The ledger itself fails only when the whole server does, or is told to stop: a client looks for the coordinator
+/// again, and finds it when it is back.
+fn unavailable(_: &Error) -> Code {
+    Code::CoordinatorNotAvailable
+}
+
+fn wrong(reply: &Reply) -> ! {
+    unreachable!("the group machine answered another command: {reply:?}")
+}
+
+impl From<Refusal> for Code {
+    fn from(refusal: Refusal) -> Code {
+        match refusal {
+            Refusal::UnknownMember => Code::UnknownMemberId,
+            Refusal::IllegalGeneration => Code::IllegalGeneration,
+            Refusal::RebalanceInProgress => Code::RebalanceInProgress,
+            Refusal::InconsistentProtocol => Code::InconsistentGroupProtocol,
+            Refusal::MemberIdRequired => Code::MemberIdRequired,
+            Refusal::FencedInstance => Code::FencedInstanceId,
+            Refusal::InvalidSessionTimeout => Code::InvalidSessionTimeout,
+            Refusal::InvalidGroupId => Code::InvalidGroupId,
+            Refusal::InvalidRequest => Code::InvalidRequest,
+            Refusal::GroupFull => Code::GroupMaxSizeReached,
+            Refusal::GroupNotFound => Code::GroupIdNotFound,
+            Refusal::GroupNotEmpty => Code::NonEmptyGroup,
+            Refusal::OffsetMetadataTooLarge => Code::OffsetMetadataTooLarge,
+            // What Kafka answers where the record with the assignment is too large for its log.
+            Refusal::AssignmentTooLarge => Code::UnknownServerError,
+        }
+    }
+}

@@ -1,0 +1,131 @@
+//! The coordinator over a real engine on a disk in memory. The clock stands still: no wait here is a matter of time.
+
+use std::sync::Arc;
+
+use super::*;
+use crate::chance::Chance;
+use crate::clock::Clock;
+use crate::engine::catalog::{Born, Change, Changed, Create, Kind};
+use crate::engine::{Driver, Engine, Options};
+use crate::kafka::error::Code;
+use crate::kafka::group::coordinator::{Coordinator, STREAM};
+use crate::store::memory::MemDisk;
+
+async fn open(disk: &MemDisk) -> (Arc<Engine>, Coordinator) {
+    let clock = Clock::manual(START);
+    let opened =
+        Engine::open(Options::default(), Arc::new(disk.clone()), clock, Chance::seeded(7), Driver::Threads).await;
+    let (engine, _) = opened.expect("opened");
+    let settings = Settings { initial_rebalance_delay_ms: 0, ..Settings::default() };
+    let coordinator = Coordinator::open(engine.clone(), settings).await.expect("the groups were opened");
+    (engine, coordinator)
+}
+
+fn commit_of(member: &Joined, topic_id: u128, offset: i64) -> Commit {
+    Commit {
+        group: "g".into(),
+        generation: member.generation,
+        member: member.member.clone(),
+        instance: None,
+        knows_group_not_found: true,
+        retention_ms: -1,
+        offsets: vec![CommitOffset {
+            topic: "t".into(),
+            topic_id,
+            partition: 0,
+            offset,
+            leader_epoch: 0,
+            metadata: "".into(),
+            time: -1,
+        }],
+    }
+}
+
+async fn committed(coordinator: &Coordinator) -> Vec<i64> {
+    let fetched = coordinator.fetch(vec![Fetch { group: "g".into(), topics: None }]).await.expect("fetched");
+    fetched[0].iter().flat_map(|t| &t.partitions).filter_map(|(_, c)| c.as_ref().map(|c| c.offset)).collect()
+}
+
+#[tokio::test]
+async fn a_group_and_its_offsets_survive_a_restart() {
+    let disk = MemDisk::new();
+    let (engine, groups) = open(&disk).await;
+    let id = create(&engine).await;
+    let joined = groups.join(newcomer(1)).await.expect("joined");
+    let synced = groups.sync(sync_of(&joined, &[(&joined.member, "all")])).await.expect("synced");
+    assert_eq!(&synced.assignment[..], b"all");
+    assert_eq!(groups.commit(commit_of(&joined, id, 42)).await, Ok(vec![Ok(())]));
+    engine.close().await;
+
+    let (engine, groups) = open(&disk).await;
+    let beat = |generation| Heartbeat { group: "g".into(), generation, member: joined.member.clone(), instance: None };
+    assert_eq!(groups.heartbeat(beat(1)).await, Ok(()));
+    assert_eq!(groups.heartbeat(beat(2)).await, Err(Code::IllegalGeneration));
+    assert_eq!(committed(&groups).await, [42]);
+    let stream = engine.catalog().stream(STREAM).cloned().expect("made once");
+    assert_eq!((stream.kind, stream.logs.len()), (Kind::Shown, 1));
+    engine.close().await;
+}
+
+#[tokio::test]
+async fn two_members_meet_in_one_generation() {
+    let (engine, groups) = open(&MemDisk::new()).await;
+    let first = groups.join(newcomer(1)).await.expect("joined");
+    groups.sync(sync_of(&first, &[])).await.expect("synced");
+    let (first, second) = tokio::join!(groups.join(again(&first.member)), groups.join(newcomer(2)));
+    let (first, second) = (first.expect("joined"), second.expect("joined"));
+    // Which of the two asked first decides whether both are in generation 2 or the leader alone, and then both in 3.
+    assert!(first.generation >= 2 && second.generation >= first.generation);
+    engine.close().await;
+}
+
+#[tokio::test]
+async fn offsets_of_a_stream_deleted_before_a_restart_are_taken_away_after_it() {
+    let disk = MemDisk::new();
+    let (engine, groups) = open(&disk).await;
+    let id = create(&engine).await;
+    let joined = groups.join(newcomer(1)).await.expect("joined");
+    groups.sync(sync_of(&joined, &[])).await.expect("synced");
+    groups.commit(commit_of(&joined, id, 42)).await.expect("committed");
+    let deleted = engine.change(vec![Change::Delete { id: crate::ids::StreamId(id) }]).await;
+    assert!(deleted[0].is_ok());
+    engine.close().await;
+
+    let (engine, groups) = open(&disk).await;
+    while !committed(&groups).await.is_empty() {
+        tokio::task::yield_now().await;
+    }
+    engine.close().await;
+}
+
+#[tokio::test]
+async fn who_waits_when_the_engine_stops_is_sent_to_look_for_the_coordinator() {
+    let (engine, groups) = open(&MemDisk::new()).await;
+    groups.configure(Settings::default()).await.expect("configured");
+    let waiting = tokio::spawn({
+        let groups = groups.clone();
+        async move { groups.join(newcomer(1)).await }
+    });
+    while groups.list().await.expect("listed").is_empty() {
+        tokio::task::yield_now().await;
+    }
+    engine.close().await;
+    let refused = waiting.await.expect("answered").expect_err("refused");
+    assert_eq!(refused, (Code::CoordinatorNotAvailable, "".into()));
+}
+
+async fn create(engine: &Engine) -> u128 {
+    let create = Create {
+        name: "t".into(),
+        born: Born::Kafka,
+        kind: Kind::Client,
+        logs: 1,
+        settings: Default::default(),
+        placement: None,
+        creating_ms: 0,
+    };
+    match engine.change(vec![Change::Create(create)]).await.remove(0) {
+        Ok(Changed::Created(stream)) => stream.id.0,
+        other => panic!("{other:?}"),
+    }
+}
