@@ -335,12 +335,18 @@ impl Lane {
             let Some(appending) = self.waiting.pop_front() else { break };
             self.place(appending, now)?;
         }
-        let sync = self.write(now)?;
+        let mut sync = self.write(now)?;
         if self.flights.is_empty() && self.sync_due.is_none() {
             self.journal.mark()?;
         }
         self.choose_settling();
         self.take_snapshot();
+        if let Snapshot::Taken(frame, _) = self.snapshot
+            && sync.is_none()
+        {
+            // What it saw may end in frames nobody else waits for.
+            sync = Some(frame);
+        }
         let stopped = self.stop_if_done();
         // Tasks may be all that is left to do before stopping, and nothing will tell when they are done.
         let wake = if self.stopping.is_some() && !self.tasks.is_empty() { Some(now) } else { self.sync_due };
@@ -651,8 +657,9 @@ impl Lane {
             }
             view.tail.pop_front();
         }
-        let gone = view.extents.partition_point(|x| x.settled.end <= below);
-        let bases: Vec<Offset> = view.extents.drain(..gone).map(|x| x.settled.base).collect();
+        // The settler may be writing into the last segment; then it goes when that is done.
+        let spared = usize::from(slot.settling);
+        let bases = view.drop_extents(below, spared);
         // A batch that straddles the new start still has to be settled whole.
         let kept = view.tail.front().map_or(below, |e| e.first.min(below));
         view.settled = view.settled.max(kept);
@@ -792,11 +799,6 @@ impl Lane {
         };
         slot.settling = false;
         let mut view = slot.shared.view();
-        if settled.end <= view.start {
-            drop(view);
-            self.tasks.push(Task::RemoveSegments(log, vec![settled.base]));
-            return;
-        }
         let from = view.settled;
         let unsettled: u64 =
             view.tail.iter().filter(|e| e.first >= from && e.first < settled.end).map(|e| e.bytes.len() as u64).sum();
@@ -805,7 +807,12 @@ impl Lane {
             None => view.extents.push(Extent { settled, segment }),
         }
         view.settled = view.settled.max(settled.end);
+        let start = view.start;
+        let bases = view.drop_extents(start, 0);
         drop(view);
+        if !bases.is_empty() {
+            self.tasks.push(Task::RemoveSegments(log, bases));
+        }
         self.cached.push_back((log, settled.end));
         self.forget_unsettled(log, unsettled);
     }

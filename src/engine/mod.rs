@@ -544,6 +544,7 @@ impl Engine {
         }
         self.catalog.store(Arc::new(catalog));
         if !gone.is_empty() {
+            gone.iter().for_each(|log| self.logs.remove(*log));
             self.inbox.put(News::Remove(gone));
         }
     }

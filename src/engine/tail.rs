@@ -121,6 +121,13 @@ impl View {
         Ok(if found.is_empty() { Source::Empty } else { Source::Memory(found) })
     }
 
+    /// Takes out the segments that end at or before `below`, but none of the last `spared`; returns what names them.
+    pub fn drop_extents(&mut self, below: Offset, spared: usize) -> Vec<Offset> {
+        let gone = self.extents.partition_point(|x| x.settled.end <= below);
+        let gone = gone.min(self.extents.len().saturating_sub(spared));
+        self.extents.drain(..gone).map(|x| x.settled.base).collect()
+    }
+
     /// The end of the newest epoch that is not above `epoch` (KIP-320): its number and where it ended.
     pub fn epoch_end(&self, epoch: u32) -> Option<(u32, Offset)> {
         let epochs: &[(u32, Offset)] = if self.epochs.is_empty() { &[(0, Offset(0))] } else { &self.epochs };
