@@ -21,6 +21,7 @@ use crate::config::server::{DataDir, ServerSettings};
 use crate::engine::{self, Driver, Engine};
 use crate::kafka;
 use crate::kafka::cx::Advertised;
+use crate::kafka::group::{self, coordinator::Coordinator};
 use crate::kafka::listen::Listener;
 use crate::metrics::{self, Health};
 use crate::store::Disk;
@@ -86,7 +87,9 @@ async fn live(settings: ServerSettings, ready_json: bool) -> Result<(), String> 
         None => place::cluster_id(random()?),
         Some(place) => place.cluster_id.clone(),
     };
-    let kafka_cx = Arc::new(kafka::cx::Cx::new(engine.clone(), kafka::cx::Options::of(&settings, cluster_id)));
+    let groups = Coordinator::open(engine.clone(), group::Settings::of(&settings)).await;
+    let groups = groups.map_err(|error| format!("the consumer groups cannot be opened: {error}"))?;
+    let kafka_cx = Arc::new(kafka::cx::Cx::new(engine.clone(), groups, kafka::cx::Options::of(&settings, cluster_id)));
     if let Some(listener) = sockets.metrics {
         let pages = metrics::router(health.clone());
         let stop = stop.clone();

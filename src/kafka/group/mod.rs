@@ -27,6 +27,7 @@ use std::collections::{BTreeMap, VecDeque};
 
 use bytes::Bytes;
 
+use crate::config::server::ServerSettings;
 use crate::ids::Timestamp;
 use crate::ledger::{Input, Machine, Step, Ticket};
 use live::{Alarm, Alarms, Live, Phase};
@@ -74,6 +75,21 @@ impl Default for Settings {
             offset_metadata_limit_bytes: 4096,
             offsets_retention_ms: 7 * 24 * 3_600_000,
             retention_check_ms: 600_000,
+        }
+    }
+}
+
+impl Settings {
+    pub fn of(settings: &ServerSettings) -> Settings {
+        let timeout = |ms: i64| i32::try_from(ms).unwrap_or(i32::MAX);
+        Settings {
+            initial_rebalance_delay_ms: settings.group_initial_rebalance_delay_ms,
+            min_session_timeout_ms: timeout(settings.group_min_session_timeout_ms),
+            max_session_timeout_ms: timeout(settings.group_max_session_timeout_ms),
+            max_size: settings.group_max_size,
+            offsets_retention_ms: settings.offsets_retention_ms,
+            retention_check_ms: settings.offsets_retention_check_interval_ms,
+            ..Settings::default()
         }
     }
 }
