@@ -341,11 +341,18 @@ impl Health {
     }
 }
 
-/// `/metrics`, `/healthz` (the process answers) and `/readyz` (it serves clients).
-pub fn router(health: Health) -> Router {
+/// `/metrics`, `/healthz` (the process answers) and `/readyz` (it serves clients). `look` is called before metrics are
+/// rendered, for those that are looked up and not counted.
+pub fn router(health: Health, look: impl Fn() + Clone + Send + Sync + 'static) -> Router {
     let text = |body: String| ([(CONTENT_TYPE, "text/plain; version=0.0.4; charset=utf-8")], body).into_response();
     Router::new()
-        .route("/metrics", get(move || async move { text(render()) }))
+        .route(
+            "/metrics",
+            get(move || async move {
+                look();
+                text(render())
+            }),
+        )
         .route("/healthz", get(|| async { "ok\n" }))
         .route("/readyz", get(move || async move { health.answer() }))
 }

@@ -9,27 +9,29 @@ pub mod stop;
 
 use std::net::SocketAddr;
 use std::process::ExitCode;
-use std::sync::Arc;
+use std::sync::{Arc, Weak};
 
+use axum::Router;
 use tokio::net::TcpListener;
 use tokio::task::JoinSet;
 
+use crate::aws::door::{self, Caller, Door};
 use crate::chance::Chance;
 use crate::cli::{FAILED, USAGE};
 use crate::clock::Clock;
 use crate::config::server::{DataDir, ServerSettings};
+use crate::engine::catalog::Kind;
+use crate::engine::open::Recovery;
 use crate::engine::{self, Driver, Engine};
-use crate::kafka;
-use crate::kafka::cx::Advertised;
-use crate::kafka::group::{self, coordinator::Coordinator};
-use crate::kafka::listen::Listener;
+use crate::kinesis::{self, Kinesis};
 use crate::metrics::{self, Health};
 use crate::store::Disk;
 use crate::store::memory::MemDisk;
 use crate::store::os::OsDisk;
-use crate::trace;
+use crate::{kafka, trace};
 use place::Place;
 use screen::{Recovered, Started};
+use stop::Stop;
 
 /// Most worker threads that are started unless the configuration asks for more.
 const WORKERS_MAX: usize = 8;
@@ -68,47 +70,39 @@ pub fn run(settings: ServerSettings, ready_json: bool) -> ExitCode {
 /// The whole life; the error is for the person who started it.
 async fn live(settings: ServerSettings, ready_json: bool) -> Result<(), String> {
     let clock = Clock::System;
-    let began = clock.now();
-    let (_stopper, stop) = stop::listen().map_err(|error| format!("cannot listen for signals: {error}"))?;
-    let place = match &settings.data_dir {
-        DataDir::Memory => None,
-        DataDir::Directory(dir) => Some(Place::take(dir, random()?).map_err(|error| error.to_string())?),
+    let chance = Chance::System;
+    let (stopper, stop) = stop::listen().map_err(|error| format!("cannot listen for signals: {error}"))?;
+    let (place, disk, cluster_id): (_, Arc<dyn Disk>, _) = match &settings.data_dir {
+        DataDir::Memory => (None, Arc::new(MemDisk::new()), place::cluster_id(chance.draw_u128())),
+        DataDir::Directory(dir) => {
+            let place = Place::take(dir, chance.draw_u128()).map_err(|error| error.to_string())?;
+            let (disk, cluster_id) = (OsDisk::new(&place.dir), place.cluster_id.clone());
+            (Some(place), Arc::new(disk), cluster_id)
+        }
     };
     // Sockets first: a port that is taken is found before a long recovery, and clients that come early wait in line.
     let sockets = Sockets::bind(&settings).await?;
+    let opened = Engine::open(engine_options(&settings), disk, clock, chance, Driver::Threads).await;
+    let (engine, recovery) = opened.map_err(|error| format!("cannot open the data directory: {error}"))?;
     let health = Health::default();
-    let disk: Arc<dyn Disk> = match &place {
-        None => Arc::new(MemDisk::new()),
-        Some(place) => Arc::new(OsDisk::new(&place.dir)),
+    let pages = {
+        let engine = Arc::downgrade(&engine);
+        metrics::router(health.clone(), move || look(&engine))
     };
-    let opened = Engine::open(engine_options(&settings), disk, clock.clone(), Chance::System, Driver::Threads).await;
-    let (engine, recovery) = opened.map_err(|error| format!("the data cannot be opened: {error}"))?;
-    let cluster_id = match &place {
-        None => place::cluster_id(random()?),
-        Some(place) => place.cluster_id.clone(),
-    };
-    let groups = Coordinator::open(engine.clone(), group::Settings::of(&settings)).await;
-    let groups = groups.map_err(|error| format!("the consumer groups cannot be opened: {error}"))?;
-    let kafka_cx = Arc::new(kafka::cx::Cx::new(engine.clone(), groups, kafka::cx::Options::of(&settings, cluster_id)));
-    if let Some(listener) = sockets.metrics {
-        let pages = metrics::router(health.clone());
-        let stop = stop.clone();
-        tokio::spawn(async move { axum::serve(listener, pages).with_graceful_shutdown(stop.told()).await });
+    let mut faces = JoinSet::new();
+    start_kafka(&mut faces, &settings, &engine, sockets.kafka, cluster_id, &stop);
+    if let Some(listener) = sockets.aws {
+        start_aws(&mut faces, &settings, &engine, listener, pages.clone(), &stop);
     }
-    let mut facades = JoinSet::new();
-    for listener in sockets.kafka {
-        facades.spawn(kafka::listen::serve(kafka_cx.clone(), listener, stop.receiver()));
+    if let Some(listener) = sockets.metrics {
+        let stop = stop.clone();
+        // Metrics are the last thing anyone waits for.
+        tokio::spawn(async move { axum::serve(listener, pages).with_graceful_shutdown(stop.told()).await });
     }
     let started = Started {
         data_dir: place.as_ref().map(|place| place.dir.display().to_string()),
         new: place.as_ref().is_some_and(|place| place.new),
-        recovered: Recovered {
-            streams: engine.catalog().streams().count(),
-            logs: recovery.logs,
-            replayed_bytes: recovery.bytes,
-            notes: notes(&recovery),
-            took_ms: clock.now().0 - began.0,
-        },
+        recovered: recovered(&engine, &recovery),
         ..sockets.addresses
     };
     eprint!("{}", screen::screen(&started));
@@ -117,51 +111,154 @@ async fn live(settings: ServerSettings, ready_json: bool) -> Result<(), String> 
     }
     health.ready();
     let failed = tokio::select! {
-        () = stop.told() => None,
+        () = stop.clone().told() => None,
         () = engine.failed() => engine.failure(),
+        // A face ends by itself only if its socket cannot be used any more.
+        ended = faces.join_next(), if !faces.is_empty() => Some(match ended {
+            Some(Ok(Err(error))) => error,
+            Some(Err(error)) => format!("a listener ended: {error}"),
+            Some(Ok(Ok(()))) | None => "a listener ended by itself".to_string(),
+        }),
     };
     health.stopping();
-    if let Some(why) = failed {
-        return Err(format!("{why}; nothing that was acknowledged is lost, start again when the disk is well"));
+    stopper.stop();
+    if let Some(why) = engine.failure() {
+        // Nothing more can be acknowledged, so nobody is worth waiting for; what was acknowledged is on disk.
+        return Err(lane_failed(&why));
     }
-    while facades.join_next().await.is_some() {}
+    while let Some(ended) = faces.join_next().await {
+        if let Ok(Err(error)) = ended {
+            tracing::warn!("{error}");
+        }
+    }
     engine.close().await;
-    Ok(())
+    match (engine.failure(), failed) {
+        (Some(why), _) => Err(lane_failed(&why)),
+        (None, Some(why)) => Err(why),
+        (None, None) => Ok(()),
+    }
 }
+
+fn lane_failed(why: &str) -> String {
+    format!(
+        "STOPPED: {why}\nNothing was acknowledged that is not on disk. Requests without an answer may or may not have \
+         happened. Look after the disk, then start again."
+    )
+}
+
+type Faces = JoinSet<Result<(), String>>;
+
+fn start_kafka(
+    faces: &mut Faces,
+    settings: &ServerSettings,
+    engine: &Arc<Engine>,
+    sockets: Vec<TcpListener>,
+    cluster_id: String,
+    stop: &Stop,
+) {
+    let cx = Arc::new(kafka::cx::Cx::new(engine.clone(), kafka::cx::Options::of(settings, cluster_id)));
+    for (socket, listener) in sockets.into_iter().zip(&settings.kafka_listeners) {
+        let advertised = listener.advertised.clone().map(|(host, port)| kafka::cx::Advertised { host, port });
+        let listener = kafka::listen::Listener { name: listener.name.as_str().into(), socket, advertised };
+        let (cx, stop) = (cx.clone(), stop.receiver());
+        faces.spawn(async move {
+            kafka::listen::serve(cx, listener, stop).await;
+            Ok(())
+        });
+    }
+}
+
+fn start_aws(
+    faces: &mut Faces,
+    settings: &ServerSettings,
+    engine: &Arc<Engine>,
+    listener: TcpListener,
+    pages: Router,
+    stop: &Stop,
+) {
+    let kinesis = Arc::new(Kinesis::new(
+        engine.clone(),
+        kinesis::Options {
+            secret: *engine.secret(),
+            creating_ms: settings.kinesis_creating_ms,
+            defaults: settings.stream_defaults.clone(),
+        },
+    ));
+    let ms = |ms: i64| u64::try_from(ms).unwrap_or(0);
+    let door = Door {
+        engine: engine.clone(),
+        operations: kinesis::api::operations(&kinesis),
+        home: Caller { account: HOME_ACCOUNT.into(), region: HOME_REGION.into() },
+        pages,
+        limits: door::Limits {
+            connections: settings.max_connections,
+            body_bytes: settings.aws_request_max_bytes,
+            drain_ms: ms(settings.shutdown_grace_ms),
+            header_ms: ms(settings.connections_max_idle_ms),
+            ..door::Limits::default()
+        },
+    };
+    let told = stop.clone().told();
+    faces.spawn(
+        async move { door::serve(door, listener, told).await.map_err(|error| format!("the AWS port: {error}")) },
+    );
+}
+
+/// The account and region of requests that name none, as other local stacks have it.
+const HOME_ACCOUNT: &str = "000000000000";
+const HOME_REGION: &str = "us-east-1";
 
 fn engine_options(settings: &ServerSettings) -> engine::Options {
-    let base = engine::Options::default();
+    let plain = engine::Options::default();
     engine::Options {
-        ingress_limit_bytes: u32::try_from(settings.ingress_limit_bytes).unwrap_or(u32::MAX),
+        ingress_limit_bytes: settings.ingress_limit_bytes,
+        small_ingress_limit_bytes: settings.ingress_small_limit_bytes,
         lane: engine::lane::Limits {
             unsettled_bytes: settings.unsettled_limit_bytes,
-            journal_bytes: settings.unsettled_limit_bytes,
+            journal_bytes: settings.journal_limit_bytes,
             tail_bytes: settings.tail_limit_bytes,
-            ..base.lane
+            ..plain.lane
         },
         journal_file_bytes: settings.journal_file_bytes,
-        maintenance_ms: settings.retention_check_interval_ms.min(base.maintenance_ms),
+        open_files_limit: settings.open_files_limit,
+        reserve_free_bytes: settings.disk_reserve_bytes,
+        maintenance_ms: settings.retention_check_interval_ms,
         producer_expiration_ms: settings.producer_id_expiration_ms,
         defaults: settings.stream_defaults.clone(),
-        ..base
+        ..plain
     }
 }
 
-/// What a person should know of the last end, if it was not in order.
-fn notes(recovery: &engine::open::Recovery) -> Vec<String> {
+/// Metrics that are looked up.
+fn look(engine: &Weak<Engine>) {
+    let Some(engine) = engine.upgrade() else { return };
+    let catalog = engine.catalog();
+    let (streams, logs) =
+        catalog.streams().fold((0, 0), |(streams, logs), s| (streams + 1, logs + s.logs.len() as i64));
+    metrics::STREAMS.set(streams);
+    metrics::LOGS.set(logs);
+}
+
+fn recovered(engine: &Engine, recovery: &Recovery) -> Recovered {
     let mut notes = Vec::new();
     if recovery.torn_bytes > 0 {
-        notes.push(format!("{} bytes that were being written at the end were cut off", recovery.torn_bytes));
+        notes.push(format!("{} bytes that were never acknowledged were cut off", recovery.torn_bytes));
     }
     if recovery.rotten > 0 {
-        notes.push(format!("{} damaged frames of the journal are withheld; see `interfluve check`", recovery.rotten));
+        notes.push(format!("{} DAMAGED frames of the journal are withheld: see the log above", recovery.rotten));
     }
-    notes
+    Recovered {
+        streams: engine.catalog().streams().filter(|stream| stream.kind == Kind::Client).count(),
+        logs: recovery.logs,
+        replayed_bytes: recovery.bytes,
+        notes,
+        took_ms: recovery.took_ms,
+    }
 }
 
 /// Everything the server listens on.
 struct Sockets {
-    kafka: Vec<Listener>,
+    kafka: Vec<TcpListener>,
     aws: Option<TcpListener>,
     metrics: Option<TcpListener>,
     /// Their real addresses.
@@ -176,8 +273,7 @@ impl Sockets {
             let (socket, address) = bind(&listener.bind, "Kafka", "--kafka-listeners").await?;
             let advertised = listener.advertised.as_ref().map(|(host, port)| format!("{host}:{port}"));
             addresses.kafka.push((listener.name.clone(), address, advertised));
-            let advertised = listener.advertised.clone().map(|(host, port)| Advertised { host, port });
-            kafka.push(Listener { name: listener.name.as_str().into(), socket, advertised });
+            kafka.push(socket);
         }
         let (mut aws, mut metrics) = (None, None);
         if let Some(address) = &settings.aws_listen {
@@ -197,12 +293,4 @@ async fn bind(address: &str, what: &str, flag: &str) -> Result<(TcpListener, Soc
     let socket = TcpListener::bind(address).await.map_err(explain)?;
     let address = socket.local_addr().map_err(explain)?;
     Ok((socket, address))
-}
-
-/// 128 bits from the system: the only chance there is; everything else is seeded from it.
-fn random() -> Result<u128, String> {
-    let mut bytes = [0; 16];
-    let source = std::fs::File::open("/dev/urandom");
-    let read = source.and_then(|mut source| std::io::Read::read_exact(&mut source, &mut bytes));
-    read.map(|()| u128::from_ne_bytes(bytes)).map_err(|error| format!("cannot read /dev/urandom: {error}"))
 }

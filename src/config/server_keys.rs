@@ -237,6 +237,13 @@ const OWN: &[Key] = &[
         "Size of one journal file; they are preallocated and used again.",
     ),
     key(
+        "journal.limit.bytes",
+        Section::Storage,
+        whole(8 * MIB, MAX, Unit::Bytes),
+        "100663296",
+        "Size of the whole journal; the logs that wait longest are settled into segments to keep it.",
+    ),
+    key(
         "unsettled.limit.bytes",
         Section::Storage,
         whole(4 * MIB, MAX, Unit::Bytes),

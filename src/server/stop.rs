@@ -57,7 +57,7 @@ impl Stop {
         let _ = self.0.wait_for(|stop| *stop).await;
     }
 
-    /// For what watches for itself.
+    /// The same, for those who look at it themselves.
     pub fn receiver(&self) -> watch::Receiver<bool> {
         self.0.clone()
     }
