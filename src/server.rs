@@ -13,7 +13,7 @@ use std::sync::{Arc, Weak};
 
 use axum::Router;
 use tokio::net::TcpListener;
-use tokio::task::JoinSet;
+use tokio::task::{JoinError, JoinSet};
 
 use crate::aws::door::{self, Caller, Door};
 use crate::chance::Chance;
@@ -23,6 +23,7 @@ use crate::config::server::{DataDir, ServerSettings};
 use crate::engine::catalog::Kind;
 use crate::engine::open::Recovery;
 use crate::engine::{self, Driver, Engine};
+use crate::kafka::group::{self, coordinator::Coordinator};
 use crate::kinesis::{self, Kinesis};
 use crate::metrics::{self, Health};
 use crate::store::Disk;
@@ -90,7 +91,8 @@ async fn live(settings: ServerSettings, ready_json: bool) -> Result<(), String> 
         metrics::router(health.clone(), move || look(&engine))
     };
     let mut faces = JoinSet::new();
-    start_kafka(&mut faces, &settings, &engine, sockets.kafka, cluster_id, &stop);
+    let options = kafka::cx::Options::of(&settings, cluster_id);
+    start_kafka(&mut faces, &settings, &engine, sockets.kafka, options, &stop).await?;
     if let Some(listener) = sockets.aws {
         start_aws(&mut faces, &settings, &engine, listener, pages.clone(), &stop);
     }
@@ -105,20 +107,15 @@ async fn live(settings: ServerSettings, ready_json: bool) -> Result<(), String> 
         recovered: recovered(&engine, &recovery),
         ..sockets.addresses
     };
+    health.ready();
     eprint!("{}", screen::screen(&started));
     if ready_json {
         println!("{}", screen::ready_line(&started));
     }
-    health.ready();
     let failed = tokio::select! {
         () = stop.clone().told() => None,
         () = engine.failed() => engine.failure(),
-        // A face ends by itself only if its socket cannot be used any more.
-        ended = faces.join_next(), if !faces.is_empty() => Some(match ended {
-            Some(Ok(Err(error))) => error,
-            Some(Err(error)) => format!("a listener ended: {error}"),
-            Some(Ok(Ok(()))) | None => "a listener ended by itself".to_string(),
-        }),
+        ended = faces.join_next(), if !faces.is_empty() => ended_by_itself(ended, &stop),
     };
     health.stopping();
     stopper.stop();
@@ -139,6 +136,16 @@ async fn live(settings: ServerSettings, ready_json: bool) -> Result<(), String> 
     }
 }
 
+/// Why a face ended before the server did: a socket that cannot be used any more, or a panic. `None`: it was told to.
+fn ended_by_itself(ended: Option<Result<Result<(), String>, JoinError>>, stop: &Stop) -> Option<String> {
+    match ended {
+        Some(Ok(Err(error))) => Some(error),
+        Some(Err(error)) => Some(format!("a listener ended: {error}")),
+        Some(Ok(Ok(()))) if !stop.is_told() => Some("a listener ended by itself".into()),
+        Some(Ok(Ok(()))) | None => None,
+    }
+}
+
 fn lane_failed(why: &str) -> String {
     format!(
         "STOPPED: {why}\nNothing was acknowledged that is not on disk. Requests without an answer may or may not have \
@@ -148,15 +155,17 @@ fn lane_failed(why: &str) -> String {
 
 type Faces = JoinSet<Result<(), String>>;
 
-fn start_kafka(
+async fn start_kafka(
     faces: &mut Faces,
     settings: &ServerSettings,
     engine: &Arc<Engine>,
     sockets: Vec<TcpListener>,
-    cluster_id: String,
+    options: kafka::cx::Options,
     stop: &Stop,
-) {
-    let cx = Arc::new(kafka::cx::Cx::new(engine.clone(), kafka::cx::Options::of(settings, cluster_id)));
+) -> Result<(), String> {
+    let groups = Coordinator::open(engine.clone(), group::Settings::of(settings)).await;
+    let groups = groups.map_err(|error| format!("cannot open the groups: {error}"))?;
+    let cx = Arc::new(kafka::cx::Cx::new(engine.clone(), groups, options));
     for (socket, listener) in sockets.into_iter().zip(&settings.kafka_listeners) {
         let advertised = listener.advertised.clone().map(|(host, port)| kafka::cx::Advertised { host, port });
         let listener = kafka::listen::Listener { name: listener.name.as_str().into(), socket, advertised };
@@ -166,6 +175,7 @@ fn start_kafka(
             Ok(())
         });
     }
+    Ok(())
 }
 
 fn start_aws(
