@@ -3,6 +3,8 @@
 use std::io::{self, ErrorKind};
 use std::sync::Arc;
 
+use proptest::prelude::*;
+
 use super::memory::MemDisk;
 use super::os::{OsDisk, lock};
 use super::{Disk, File, Open, is_full};
@@ -133,7 +135,7 @@ fn what_was_synced_is_there_after_rereading() {
         let file = disk.open("a", Open::CreateNew).unwrap();
         file.write_at(&[b"abc"], 0).unwrap();
         file.sync().unwrap();
-        file.reread().unwrap();
+        file.reread(0).unwrap();
         assert_eq!(contents(&*disk.open("a", Open::Read).unwrap()), b"abc");
     });
 }
@@ -212,5 +214,78 @@ fn a_full_disk_is_told_from_a_broken_one() {
         [(rustix::io::Errno::NOSPC, true), (rustix::io::Errno::DQUOT, true), (rustix::io::Errno::IO, false)]
     {
         assert_eq!(is_full(&io::Error::from(errno)), expected, "{errno:?}");
+    }
+}
+
+#[derive(Clone, Debug)]
+enum Call {
+    Open(usize, Open),
+    Write(usize, u64, Vec<u8>),
+    SetLen(usize, u64),
+    Allocate(usize, u64),
+    Sync(usize),
+    Read(usize, u64, usize),
+    CreateDir(usize),
+    Rename(usize, usize),
+    Remove(usize),
+    List(usize),
+}
+
+const NAMES: [&str; 7] = ["a", "b", "d", "d/a", "d/e", "d/e/f", "x/y"];
+
+/// Does a call, and says all that it tells.
+fn perform(disk: &dyn Disk, call: &Call) -> Result<Vec<u8>, ErrorKind> {
+    let file = |name: &usize| disk.open(NAMES[*name], Open::Write);
+    let done = |_: ()| Vec::new();
+    let result = match call {
+        Call::Open(name, how) => disk.open(NAMES[*name], *how).map(|_| Vec::new()),
+        Call::Write(name, at, bytes) => file(name).and_then(|file| file.write_at(&[bytes], *at)).map(done),
+        Call::SetLen(name, bytes) => file(name).and_then(|file| file.set_len(*bytes)).map(done),
+        Call::Allocate(name, bytes) => file(name).and_then(|file| file.allocate(*bytes)).map(done),
+        Call::Sync(name) => file(name).and_then(|file| file.sync()).map(done),
+        Call::Read(name, at, bytes) => file(name).and_then(|file| {
+            let mut buf = vec![0; *bytes];
+            let read = file.read_at(&mut buf, *at)?;
+            buf.truncate(read);
+            buf.extend_from_slice(&file.len()?.to_le_bytes());
+            Ok(buf)
+        }),
+        Call::CreateDir(name) => disk.create_dir_all(NAMES[*name]).map(done),
+        Call::Rename(from, to) => disk.rename(NAMES[*from], NAMES[*to]).map(done),
+        Call::Remove(name) => disk.remove(NAMES[*name]).map(done),
+        Call::List(name) => disk.list(NAMES[*name]).map(|names| names.join("\n").into_bytes()),
+    };
+    result.map_err(|error| error.kind())
+}
+
+fn call() -> impl Strategy<Value = Call> {
+    let (name, at) = (0..NAMES.len(), 0..20_000u64);
+    let how = prop_oneof![Just(Open::Read), Just(Open::Write), Just(Open::CreateNew), Just(Open::CreateOrOpen)];
+    prop_oneof![
+        3 => (name.clone(), how).prop_map(|(name, how)| Call::Open(name, how)),
+        3 => (name.clone(), at.clone(), 0..9000usize, 0..255u8)
+            .prop_map(|(name, at, bytes, fill)| Call::Write(name, at, vec![fill; bytes])),
+        1 => (name.clone(), at.clone()).prop_map(|(name, bytes)| Call::SetLen(name, bytes)),
+        1 => (name.clone(), 1..20_000u64).prop_map(|(name, bytes)| Call::Allocate(name, bytes)),
+        1 => name.clone().prop_map(Call::Sync),
+        3 => (name.clone(), at, 0..9000usize).prop_map(|(name, at, bytes)| Call::Read(name, at, bytes)),
+        2 => name.clone().prop_map(Call::CreateDir),
+        2 => (name.clone(), name.clone()).prop_map(|(from, to)| Call::Rename(from, to)),
+        1 => name.clone().prop_map(Call::Remove),
+        1 => name.prop_map(Call::List),
+    ]
+}
+
+proptest! {
+    /// Whatever is called in whatever order, memory answers as the operating system does.
+    #[test]
+    fn all_disks_are_the_same_disk(calls in proptest::collection::vec(call(), 1..60)) {
+        let dir = tempfile::tempdir().unwrap();
+        let (os, plain, faulty) = (OsDisk::new(dir.path()), MemDisk::new(), MemDisk::faulty());
+        for call in &calls {
+            let expected = perform(&os, call);
+            prop_assert_eq!(&perform(&plain, call), &expected, "plain: {:?}", call);
+            prop_assert_eq!(&perform(&faulty, call), &expected, "faulty: {:?}", call);
+        }
     }
 }

@@ -61,9 +61,9 @@ pub trait File: Send + Sync {
     /// Takes space for the first `bytes` bytes, growing the file if it is shorter: a full disk is met here and not by a
     /// later write (`StorageFull`). What stands in the file stays.
     fn allocate(&self, bytes: u64) -> io::Result<()>;
-    /// Forgets what the system holds of the file in memory, as far as it is not waiting to be written: later reads see
-    /// what the disk has. After a failed sync that is not the same.
-    fn reread(&self) -> io::Result<()>;
+    /// Forgets what the system holds in memory of the file's bytes at and behind `from`, as far as they are not waiting to
+    /// be written: later reads see what the disk has. After a failed sync that is not the same.
+    fn reread(&self, from: u64) -> io::Result<()>;
 
     fn is_empty(&self) -> io::Result<bool> {
         Ok(self.len()? == 0)

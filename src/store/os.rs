@@ -45,7 +45,11 @@ impl Disk for OsDisk {
             Open::CreateNew => options.write(true).create_new(true),
             Open::CreateOrOpen => options.write(true).create(true),
         };
-        Ok(Arc::new(OsFile(options.open(self.path(name)?)?)))
+        let file = options.open(self.path(name)?)?;
+        if file.metadata()?.is_dir() {
+            return Err(io::ErrorKind::IsADirectory.into());
+        }
+        Ok(Arc::new(OsFile(file)))
     }
 
     fn create_dir_all(&self, name: &str) -> io::Result<()> {
@@ -153,8 +157,9 @@ impl File for OsFile {
         Ok(())
     }
 
-    fn reread(&self) -> io::Result<()> {
-        Ok(fadvise(&self.0, 0, None, Advice::DontNeed)?)
+    fn reread(&self, from: u64) -> io::Result<()> {
+        // The system forgets whole pages only, of whatever size it has.
+        Ok(fadvise(&self.0, from & !0xffff, None, Advice::DontNeed)?)
     }
 }
 

@@ -28,6 +28,8 @@ pub(super) const COPIES: [u64; 2] = [0, 4096];
 pub(super) const START: u64 = 8192;
 /// The largest payload; what is longer is no frame.
 pub(super) const PAYLOAD_MAX: u64 = 1 << 30;
+/// The largest number of a frame or file; a file that claims more is damaged.
+pub(super) const NUMBER_MAX: u64 = 1 << 62;
 pub(super) const VERSION: u32 = 1;
 
 const FILE_MAGIC: [u8; 4] = *b"IFJF";
@@ -84,6 +86,9 @@ impl FileHeader {
         }
         if u32_at(bytes, 4) != VERSION {
             return HeaderRead::Foreign(u32_at(bytes, 4));
+        }
+        if u64_at(bytes, 40) > NUMBER_MAX || u64_at(bytes, 48) > NUMBER_MAX {
+            return HeaderRead::Bad;
         }
         let mut salt = Salt::default();
         salt.copy_from_slice(&bytes[8..24]);
@@ -147,7 +152,12 @@ impl FrameHeader {
         }
         let (number, durable, length) = (u64_at(bytes, 24), u64_at(bytes, 32), u32_at(bytes, 48));
         let whole = crc32c::crc32c(&bytes[..60]) == u32_at(bytes, 60);
-        if whole && u64_at(bytes, 40) == at && number > durable && u64::from(length) <= PAYLOAD_MAX {
+        if whole
+            && u64_at(bytes, 40) == at
+            && number > durable
+            && number <= NUMBER_MAX
+            && u64::from(length) <= PAYLOAD_MAX
+        {
             FrameRead::Good(FrameHeader { kind: bytes[4], number, durable, at, length })
         } else {
             FrameRead::Damaged

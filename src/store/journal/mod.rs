@@ -227,10 +227,15 @@ impl Journal {
         disk.sync_dir("")?;
         let mut found = find(&*disk, dir, Open::Write)?;
         for file in &mut found {
-            // Whoever wrote this may have been killed between writing and syncing, or stopped because a sync failed.
-            // Only what the disk holds counts, and what counts must not vanish later.
+            // Whoever wrote this may have been killed between writing and syncing: what counts must not vanish later.
             file.file.sync()?;
-            file.file.reread()?;
+            file.read_header()?;
+        }
+        // Or it was stopped because a sync failed: then memory shows what the disk never got, and only what the disk
+        // holds counts. What is claimed durable is there; what stands behind it is read from the disk itself.
+        let (first, from) = walk(&found, &mut |_| Ok(()))?.proven;
+        for (nth, file) in found.iter_mut().enumerate().skip(first) {
+            file.file.reread(if nth == first { from } else { 0 })?;
             file.read_header()?;
         }
         let walked = walk(&found, visit)?;

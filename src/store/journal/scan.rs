@@ -7,7 +7,8 @@ use std::sync::Arc;
 use bytes::Bytes;
 
 use super::frame::{
-    ALIGN, COPIES, FileHeader, FrameHeader, FrameRead, HEADER_BYTES, HeaderRead, START, Salt, VERSION, frame_bytes,
+    ALIGN, COPIES, FileHeader, FrameHeader, FrameRead, HEADER_BYTES, HeaderRead, NUMBER_MAX, START, Salt, VERSION,
+    frame_bytes,
 };
 use super::{FrameIn, FrameNo, MARK, ReplayReport, Replayed};
 use crate::store::{Disk, File, Open};
@@ -16,6 +17,9 @@ use crate::store::{Disk, File, Open};
 const WINDOW_BYTES: u64 = 1 << 20;
 /// What a disk that cannot read is asked for piece by piece.
 const BLOCK_BYTES: usize = 4096;
+
+/// How exactly it is known where frames stand that are claimed durable.
+const STEP_BYTES: u64 = 256 << 10;
 
 const PREFIX: &str = "journal-";
 
@@ -27,7 +31,7 @@ pub(super) fn file_name(sequence: u64) -> String {
 fn sequence_of(name: &str) -> Option<u64> {
     let digits = name.strip_prefix(PREFIX)?;
     let sequence = u64::from_str_radix(digits, 16).ok()?;
-    (sequence > 0 && file_name(sequence) == name).then_some(sequence)
+    ((1..=NUMBER_MAX).contains(&sequence) && file_name(sequence) == name).then_some(sequence)
 }
 
 /// A file of the journal, as found.
@@ -57,6 +61,8 @@ pub(super) fn find(disk: &dyn Disk, dir: &str, how: Open) -> io::Result<Vec<Foun
 impl Found {
     /// Reads both copies of the header and keeps the one that knows more.
     pub fn read_header(&mut self) -> io::Result<()> {
+        self.header = None;
+        self.bad_copies = 0;
         for at in COPIES {
             let mut bytes = [0; HEADER_BYTES];
             read_or_zeros(&*self.file, &mut bytes, at)?;
@@ -177,6 +183,9 @@ pub(super) struct Walked {
     pub report: ReplayReport,
     /// One for each file.
     pub kept: Vec<Kept>,
+    /// A place (file and byte) in front of which every frame is claimed durable, and behind which there is not much that
+    /// is.
+    pub proven: (usize, u64),
     /// The last frame that counts and is not a mark.
     pub last_plain: FrameNo,
     /// Files from here on hold nothing that counts.
@@ -199,6 +208,8 @@ struct Walk<'a> {
     lost: Option<String>,
     /// The highest claim anywhere at or behind the first gap, once it was needed.
     claim: Option<FrameNo>,
+    /// Some frames by number with their file and place, at most one for each [`STEP_BYTES`] of a file.
+    steps: Vec<(FrameNo, usize, u64)>,
 }
 
 /// Visits every frame that counts and every gap that is rot, in order.
@@ -206,12 +217,13 @@ pub(super) fn walk(files: &[Found], visit: &mut Visit<'_>) -> io::Result<Walked>
     let kept = vec![Kept { last: 0, end: START }; files.len()];
     let mut walk = Walk {
         files,
-        out: Walked { report: ReplayReport::default(), kept, last_plain: 0, files: 0 },
+        out: Walked { report: ReplayReport::default(), kept, proven: (0, 0), last_plain: 0, files: 0 },
         next: None,
         after: (0, START),
         seen: vec![START; files.len()],
         lost: None,
         claim: None,
+        steps: Vec::new(),
     };
     walk.out.report.headers_damaged = files.iter().map(|file| file.bad_copies).sum();
     if walk.run(visit)? && walk.lost.is_some() {
@@ -222,6 +234,11 @@ pub(super) fn walk(files: &[Found], visit: &mut Visit<'_>) -> io::Result<Walked>
     walk.out.report.torn_bytes =
         seen.map(|(file, seen)| seen.saturating_sub(if file == last { end } else { START })).sum();
     walk.out.report.next = walk.next.unwrap_or(1);
+    let durable = walk.out.report.durable;
+    if let Some((_, file, at)) = walk.steps.iter().rfind(|(number, ..)| *number <= durable + 1) {
+        // A file's header is as durable as its first frame.
+        walk.out.proven = (*file, if *at == START { 0 } else { *at });
+    }
     Ok(walk.out)
 }
 
@@ -246,12 +263,17 @@ impl Walk<'_> {
                 return Ok(false);
             }
             let mut scan = Scan::new(found, header, START);
+            let mut step = START;
             while let Some((frame, payload)) = scan.next()? {
                 if self.next.is_some_and(|next| frame.number < next) {
                     continue;
                 }
                 if !self.reach(index, frame.at, frame.number, visit)? {
                     return Ok(false);
+                }
+                if frame.at >= step {
+                    self.steps.push((frame.number, index, frame.at));
+                    step = frame.at + STEP_BYTES;
                 }
                 self.next = Some(frame.number + 1);
                 self.after = (index, scan.at);

@@ -313,3 +313,17 @@ fn a_frame_larger_than_a_file_gets_one_and_that_is_not_kept() {
     journal.forget(FrameNo::MAX).unwrap();
     assert!(disk.list(DIR).unwrap().iter().all(|name| !name.starts_with(SPARE)), "{:?}", disk.list(DIR));
 }
+
+#[test]
+fn every_use_of_a_file_has_a_salt_of_its_own() {
+    let (mut journal, ..) = open(Arc::new(MemDisk::new()), 1).unwrap();
+    let mut salts = std::collections::BTreeSet::new();
+    for _ in 0..200 {
+        write(&mut journal, &[1; 2000]);
+        settle(&mut journal);
+        journal.forget(FrameNo::MAX).unwrap();
+        salts.insert(journal.open.as_ref().unwrap().salt);
+    }
+    assert_eq!(salts.len() as u64, journal.next_sequence - 1);
+    assert!(salts.len() > 50);
+}

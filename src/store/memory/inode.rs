@@ -4,7 +4,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::ops::Range;
 
-use super::pages::{Pages, touched};
+use super::pages::{PAGE, Pages, touched};
 use super::{Chance, Survives};
 
 /// What a disk writes whole or not at all.
@@ -89,8 +89,8 @@ impl Inode {
     }
 
     /// Drops what is in the cache and neither on the disk nor waiting to go there.
-    pub fn reread(&mut self) {
-        for page in std::mem::take(&mut self.stale) {
+    pub fn reread(&mut self, from: u64) {
+        for page in self.stale.split_off(&(from / PAGE as u64)) {
             self.cache.take_page(&self.durable, page);
         }
     }

@@ -275,7 +275,7 @@ impl Disk for MemDisk {
             Some(_) if how == Open::CreateNew => return Err(io::ErrorKind::AlreadyExists.into()),
             Some(Node::File(inode)) => inode.clone(),
             Some(Node::Dir) => return Err(io::ErrorKind::IsADirectory.into()),
-            None if matches!(how, Open::Read | Open::Write) => return Err(io::ErrorKind::NotFound.into()),
+            None if matches!(how, Open::Read | Open::Write) => return Err(state.names.missing(name)),
             None => {
                 let course = self.0.begin(state, "create", name, [0, 0])?;
                 course.run(|| state.names.create(name))?
@@ -302,7 +302,7 @@ impl Disk for MemDisk {
             check_name(dir)?;
         }
         let state = held(&self.0.state);
-        if state.off { Err(broken()) } else { Ok(state.names.list(dir)) }
+        if state.off { Err(broken()) } else { state.names.list(dir) }
     }
 
     fn rename(&self, from: &str, to: &str) -> io::Result<()> {
@@ -458,8 +458,8 @@ impl File for MemFile {
         })
     }
 
-    fn reread(&self) -> io::Result<()> {
-        held(&self.inode).reread();
+    fn reread(&self, from: u64) -> io::Result<()> {
+        held(&self.inode).reread(from);
         Ok(())
     }
 }

@@ -59,8 +59,20 @@ impl Names {
         match self.seen.get(name) {
             Some(Node::File(inode)) => Ok(inode.clone()),
             Some(Node::Dir) => Err(io::ErrorKind::IsADirectory.into()),
-            None => Err(io::ErrorKind::NotFound.into()),
+            None => Err(self.missing(name)),
         }
+    }
+
+    /// Why a name that is not there is not there.
+    pub fn missing(&self, name: &str) -> io::Error {
+        let mut above = parent(name);
+        while !above.is_empty() {
+            if let Some(Node::File(_)) = self.seen.get(above) {
+                return io::ErrorKind::NotADirectory.into();
+            }
+            above = parent(above);
+        }
+        io::ErrorKind::NotFound.into()
     }
 
     pub fn files(&self) -> impl Iterator<Item = &Shared> {
@@ -74,9 +86,15 @@ impl Names {
         name.is_empty() || matches!(self.seen.get(name), Some(Node::Dir))
     }
 
-    pub fn list(&self, dir: &str) -> Vec<String> {
+    pub fn list(&self, dir: &str) -> io::Result<Vec<String>> {
+        if let Some(Node::File(_)) = self.seen.get(dir) {
+            return Err(io::ErrorKind::NotADirectory.into());
+        }
+        if !self.is_dir(dir) && self.missing(dir).kind() != io::ErrorKind::NotFound {
+            return Err(self.missing(dir));
+        }
         let skip = if dir.is_empty() { 0 } else { dir.len() + 1 };
-        self.seen.keys().filter(|name| parent(name) == dir).map(|name| name[skip..].to_owned()).collect()
+        Ok(self.seen.keys().filter(|name| parent(name) == dir).map(|name| name[skip..].to_owned()).collect())
     }
 
     fn change(&mut self, dir: &str, change: Change) {
@@ -86,7 +104,7 @@ impl Names {
 
     pub fn create(&mut self, name: &str) -> io::Result<Shared> {
         if !self.is_dir(parent(name)) {
-            return Err(io::ErrorKind::NotFound.into());
+            return Err(self.missing(name));
         }
         let inode = Arc::new(Mutex::new(Inode::default()));
         self.change(parent(name), Change::Add(name.to_owned(), Node::File(inode.clone())));
@@ -98,6 +116,7 @@ impl Names {
         for dir in ends.map(|end| &name[..end]) {
             match self.seen.get(dir) {
                 Some(Node::Dir) => {}
+                Some(Node::File(_)) if dir == name => return Err(io::ErrorKind::AlreadyExists.into()),
                 Some(Node::File(_)) => return Err(io::ErrorKind::NotADirectory.into()),
                 None => self.change(parent(dir), Change::Add(dir.to_owned(), Node::Dir)),
             }
@@ -108,7 +127,7 @@ impl Names {
     pub fn rename(&mut self, from: &str, to: &str) -> io::Result<()> {
         let node = Node::File(self.file(from)?);
         if !self.is_dir(parent(to)) {
-            return Err(io::ErrorKind::NotFound.into());
+            return Err(self.missing(to));
         }
         if self.is_dir(to) {
             return Err(io::ErrorKind::IsADirectory.into());
@@ -124,7 +143,7 @@ impl Names {
 
     pub fn remove(&mut self, name: &str) -> io::Result<()> {
         if !self.seen.contains_key(name) {
-            return Err(io::ErrorKind::NotFound.into());
+            return Err(self.missing(name));
         }
         if self.seen.keys().any(|inside| parent(inside) == name) {
             return Err(io::ErrorKind::DirectoryNotEmpty.into());

@@ -114,7 +114,7 @@ fn a_failed_sync_is_a_trap() {
     file.sync().unwrap();
     assert_eq!(contents(&disk, "a").unwrap(), b"new", "the cache still shows it");
     assert_eq!(leftovers(&disk), BTreeSet::from([Some(b"old".to_vec())]), "the disk never got it");
-    file.reread().unwrap();
+    file.reread(0).unwrap();
     assert_eq!(contents(&disk, "a").unwrap(), b"old");
 }
 

@@ -188,3 +188,75 @@ fn payload_forges_no_frame() {
     disk.flip(&path, lost * 8 + 300).unwrap();
     assert_eq!(check_loss(&inspect(&disk).0, &frames, 1, "without its header"), 1);
 }
+
+/// What stood in a file that is gone may have been acknowledged, though no frame behind it says so.
+#[test]
+fn a_missing_file_is_rot_even_if_nothing_claims_what_it_held() {
+    let disk = MemDisk::faulty();
+    let (mut journal, ..) = open(Arc::new(disk.clone()), 1).unwrap();
+    let mut frames = Vec::new();
+    while journal.used.len() < 3 {
+        frames.push((write(&mut journal, &[1; 900]), vec![1; 900]));
+    }
+    journal.syncer().sync().unwrap();
+    disk.remove(&format!("{DIR}/{}", journal_files(&disk)[1])).unwrap();
+    let (told, report) = inspect(&disk);
+    assert_eq!(report.durable, 0);
+    assert!(check_loss(&told, &frames, 40, "the second of three") > 1);
+    assert_eq!(report.next, frames.len() as u64 + 1);
+}
+
+#[test]
+fn numbers_are_remembered_by_a_file_that_lost_all_its_frames() {
+    let disk = MemDisk::faulty();
+    for round in 1..=2 {
+        let (mut journal, ..) = open(Arc::new(disk.clone()), round).unwrap();
+        assert_eq!(write(&mut journal, b"x"), round);
+        let upto = journal.syncer().sync().unwrap();
+        journal.note_durable(upto);
+        journal.forget(FrameNo::MAX).unwrap();
+    }
+    let files = journal_files(&disk);
+    assert_eq!(files.len(), 1);
+    disk.flip(&format!("{DIR}/{}", files[0]), START * 8 + 515).unwrap();
+    for round in 0..3 {
+        let (_, told, report) = open(Arc::new(disk.crash(0)), round).unwrap();
+        assert_eq!((told.frames.len(), report.next), (0, 2));
+        let _ = open(Arc::new(disk.clone()), round).unwrap();
+    }
+}
+
+proptest::proptest! {
+    /// Whatever stands in the files: reading ends, invents nothing, and a journal that was opened can be used.
+    #[test]
+    fn hostile_bytes_are_read_without_harm(
+        wounds in proptest::collection::vec((0..6usize, 0..15_000u64, proptest::collection::vec(0..255u8, 0..80)), 0..8),
+        cuts in proptest::collection::vec((0..6usize, 0..15_000u64), 0..3),
+        moved in proptest::collection::vec((0..6usize, 0..230u64, 0..6usize, 0..230u64), 0..4),
+    ) {
+        let (disk, frames) = claimed();
+        let files = journal_files(&disk);
+        let file = |nth: usize| disk.open(&format!("{DIR}/{}", files[nth % files.len()]), Open::Write).unwrap();
+        for (nth, at, bytes) in wounds {
+            file(nth).write_at(&[&bytes], at).unwrap();
+        }
+        for (from, block, to, other) in moved {
+            let mut bytes = vec![0; 1024];
+            let read = file(from).read_at(&mut bytes, block * ALIGN).unwrap();
+            file(to).write_at(&[&bytes[..read]], other * ALIGN).unwrap();
+        }
+        for (nth, bytes) in cuts {
+            file(nth).set_len(bytes).unwrap();
+        }
+        let (told, _) = inspect(&disk);
+        proptest::prop_assert!(told.frames.iter().all(|frame| frames.contains(frame)));
+        proptest::prop_assert!(told.numbers().is_sorted_by(|a, b| a < b));
+        let (mut journal, told, report) = open(Arc::new(disk.clone()), 1).unwrap();
+        proptest::prop_assert!(told.frames.iter().all(|frame| frames.contains(frame)));
+        proptest::prop_assert_eq!(write(&mut journal, b"more"), report.next);
+        settle(&mut journal);
+        let (_, again, _) = open(Arc::new(disk.crash(1)), 1).unwrap();
+        proptest::prop_assert_eq!(&again.frames[..told.frames.len()], &told.frames[..]);
+        proptest::prop_assert_eq!(again.frames.len(), told.frames.len() + 1);
+    }
+}
