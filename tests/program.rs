@@ -5,8 +5,10 @@
 mod process;
 
 use std::fs;
+use std::io::Write;
 
-use process::{Server, output};
+use process::{Server, answer, output, request};
+use serde_json::json;
 
 #[test]
 fn it_says_ready_on_one_line_with_real_ports() {
@@ -24,8 +26,94 @@ fn health_and_metrics_have_a_port_of_their_own_if_asked() {
     let dir = tempfile::tempdir().expect("a directory");
     let server = Server::start(dir.path(), &["--metrics-listen", "127.0.0.1:0"]);
     for (path, want) in [("/healthz", "ok"), ("/readyz", "ready"), ("/metrics", "process_resident_memory_bytes")] {
-        let (status, body) = server.http("metrics", &format!("GET {path}"), "");
+        let (status, body) = server.get("metrics", path);
         assert!(status.contains("200") && body.contains(want), "{path}: {status} {body}");
+    }
+}
+
+#[test]
+fn health_and_metrics_are_on_the_aws_address_if_not() {
+    let dir = tempfile::tempdir().expect("a directory");
+    let server = Server::start(dir.path(), &[]);
+    server.kinesis("CreateStream", &json!({"StreamName": "s", "ShardCount": 3}));
+    for (path, want) in [("/healthz", "ok"), ("/readyz", "ready"), ("/metrics", "interfluve_streams 2")] {
+        let (status, body) = server.get("aws", path);
+        assert!(status.contains("200") && body.contains(want), "{path}: {status} {body}");
+    }
+}
+
+#[test]
+fn what_was_acknowledged_outlives_kill_9() {
+    let dir = tempfile::tempdir().expect("a directory");
+    let server = Server::start(dir.path(), &[]);
+    server.kinesis("CreateStream", &json!({"StreamName": "s", "ShardCount": 1}));
+    let put = json!({"StreamName": "s", "Data": "aGVsbG8=", "PartitionKey": "k"});
+    let placed = server.kinesis("PutRecord", &put);
+    server.signal("KILL");
+    let (status, _) = server.ended();
+    assert_eq!(status.code(), None);
+    let server = Server::start(dir.path(), &[]);
+    let shard = json!({"StreamName": "s", "ShardId": placed["ShardId"], "ShardIteratorType": "TRIM_HORIZON"});
+    let from = server.kinesis("GetShardIterator", &shard);
+    let got = server.kinesis("GetRecords", &json!({"ShardIterator": from["ShardIterator"]}));
+    assert_eq!(got["Records"].as_array().map(Vec::len), Some(1), "{got}");
+    assert_eq!(
+        (&got["Records"][0]["Data"], &got["Records"][0]["SequenceNumber"]),
+        (&put["Data"], &placed["SequenceNumber"])
+    );
+}
+
+/// A request of which the last byte is still to come.
+fn under_way(server: &Server) -> (std::net::TcpStream, String) {
+    let request = request("ListStreams", "{}");
+    let (head, rest) = request.split_at(request.len() - 1);
+    let mut socket = server.connect("aws");
+    socket.write_all(head.as_bytes()).expect("sent");
+    // Its neighbour is answered, so this one has been accepted.
+    server.get("aws", "/healthz");
+    (socket, rest.to_string())
+}
+
+#[test]
+fn a_request_that_is_under_way_is_answered_before_the_end() {
+    let dir = tempfile::tempdir().expect("a directory");
+    let mut server = Server::start(dir.path(), &["--shutdown-grace-ms", "1h"]);
+    let (mut socket, rest) = under_way(&server);
+    server.signal("TERM");
+    server.says("stopping");
+    socket.write_all(rest.as_bytes()).expect("sent");
+    let (status, body) = answer(socket);
+    assert!(status.contains(" 200 ") && body.contains("StreamNames"), "{status} {body}");
+    assert_eq!(server.ended().0.code(), Some(0));
+}
+
+#[test]
+fn a_second_signal_ends_it_at_once() {
+    let dir = tempfile::tempdir().expect("a directory");
+    let mut server = Server::start(dir.path(), &["--shutdown-grace-ms", "1h"]);
+    let _held = under_way(&server);
+    server.signal("TERM");
+    server.says("stopping");
+    server.signal("TERM");
+    assert_eq!(server.ended().0.code(), Some(143));
+    Server::start(dir.path(), &[]).kinesis("ListStreams", &json!({}));
+}
+
+#[test]
+fn either_face_can_be_left_out() {
+    let dir = tempfile::tempdir().expect("a directory");
+    let dir = dir.path().to_str().expect("UTF-8");
+    for more in [
+        ["--kafka-listeners", "", "--aws-listen", "127.0.0.1:0"],
+        ["--kafka-listeners", "127.0.0.1:0", "--aws-listen", ""],
+    ] {
+        let mut arguments = vec!["serve", "--data-dir", dir, "--ready-json"];
+        arguments.extend(more);
+        let server = Server::run(&arguments);
+        let open: Vec<_> = ["kafka", "aws"].into_iter().filter(|face| !server.ready[face].is_null()).collect();
+        assert_eq!(open.len(), 1, "{}", server.ready);
+        server.signal("TERM");
+        assert_eq!(server.ended().0.code(), Some(0));
     }
 }
 

@@ -3,7 +3,7 @@
 use std::io::{BufRead, BufReader, Read, Write};
 use std::net::TcpStream;
 use std::path::Path;
-use std::process::{Child, Command, ExitStatus, Output, Stdio};
+use std::process::{Child, ChildStderr, Command, ExitStatus, Output, Stdio};
 
 /// The program, not yet started.
 pub fn interfluve(arguments: &[&str]) -> Command {
@@ -26,6 +26,7 @@ pub fn output(arguments: &[&str]) -> (i32, String, String) {
 /// A running server that has said it is ready.
 pub struct Server {
     child: Child,
+    stderr: BufReader<ChildStderr>,
     pub ready: serde_json::Value,
 }
 
@@ -38,16 +39,22 @@ impl Server {
         let mut arguments = vec!["serve", "--data-dir", dir];
         arguments.extend(ANY_PORTS);
         arguments.extend(more);
-        let mut command = interfluve(&arguments);
+        Server::run(&arguments)
+    }
+
+    /// Starts with exactly these arguments, `--ready-json` among them.
+    pub fn run(arguments: &[&str]) -> Server {
+        let mut command = interfluve(arguments);
         let mut child = command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().expect("started");
+        let mut stderr = BufReader::new(child.stderr.take().expect("piped"));
         let mut line = String::new();
         BufReader::new(child.stdout.take().expect("piped")).read_line(&mut line).expect("readable");
         if line.is_empty() {
             let mut said = String::new();
-            let _ = child.stderr.take().expect("piped").read_to_string(&mut said);
+            let _ = stderr.read_to_string(&mut said);
             panic!("the server did not start: {said}");
         }
-        Server { child, ready: serde_json::from_str(&line).expect("the ready line is JSON") }
+        Server { child, stderr, ready: serde_json::from_str(&line).expect("the ready line is JSON") }
     }
 
     pub fn pid(&self) -> u32 {
@@ -65,28 +72,61 @@ impl Server {
         assert!(done.expect("a shell").success());
     }
 
+    /// Waits until it says a line that begins like this.
+    pub fn says(&mut self, start: &str) {
+        let mut line = String::new();
+        while !line.starts_with(start) {
+            line.clear();
+            assert_ne!(self.stderr.read_line(&mut line).expect("UTF-8"), 0, "it ended without saying {start:?}");
+        }
+    }
+
     /// Waits until it has ended; what it said on stderr.
     pub fn ended(mut self) -> (ExitStatus, String) {
         let mut said = String::new();
-        self.child.stderr.take().expect("piped").read_to_string(&mut said).expect("UTF-8");
+        self.stderr.read_to_string(&mut said).expect("UTF-8");
         (self.child.wait().expect("ended"), said)
     }
 
-    /// Status line, and the body, of one HTTP request.
-    pub fn http(&self, face: &str, head: &str, body: &str) -> (String, String) {
-        let address = self.address(face);
-        let mut socket = TcpStream::connect(&address).expect("listening");
-        let request = format!(
-            "{head} HTTP/1.1\r\nhost: {address}\r\nconnection: close\r\ncontent-length: {}\r\n{}\r\n{body}",
-            body.len(),
-            "content-type: application/x-amz-json-1.1\r\n"
-        );
-        socket.write_all(request.as_bytes()).expect("sent");
-        let mut answer = String::new();
-        socket.read_to_string(&mut answer).expect("answered");
-        let (head, body) = answer.split_once("\r\n\r\n").unwrap_or((&answer, ""));
-        (head.lines().next().unwrap_or("").to_string(), body.to_string())
+    /// A connection to one face.
+    pub fn connect(&self, face: &str) -> TcpStream {
+        TcpStream::connect(self.address(face)).expect("listening")
     }
+
+    /// Status line and body of the answer to a GET.
+    pub fn get(&self, face: &str, path: &str) -> (String, String) {
+        let mut socket = self.connect(face);
+        write!(socket, "GET {path} HTTP/1.1\r\nhost: x\r\nconnection: close\r\n\r\n").expect("sent");
+        answer(socket)
+    }
+
+    /// The answer to one operation of the Kinesis face, which must be a success.
+    pub fn kinesis(&self, operation: &str, body: &serde_json::Value) -> serde_json::Value {
+        let mut socket = self.connect("aws");
+        socket.write_all(request(operation, &body.to_string()).as_bytes()).expect("sent");
+        let (status, body) = answer(socket);
+        assert!(status.contains(" 200 "), "{operation}: {status} {body}");
+        if body.is_empty() { serde_json::Value::Null } else { serde_json::from_str(&body).expect("JSON") }
+    }
+}
+
+/// A request of the Kinesis face, with a signature that nobody verifies.
+pub fn request(operation: &str, body: &str) -> String {
+    format!(
+        "POST / HTTP/1.1\r\nhost: x\r\nconnection: close\r\ncontent-type: application/x-amz-json-1.1\r\n\
+         x-amz-target: Kinesis_20131202.{operation}\r\nx-amz-date: 20260101T000000Z\r\n\
+         authorization: AWS4-HMAC-SHA256 Credential=any/20260101/us-east-1/kinesis/aws4_request, \
+         SignedHeaders=host, Signature=any\r\ncontent-length: {}\r\n\r\n{body}",
+        body.len()
+    )
+}
+
+/// Status line and body of what a server sends until it closes.
+pub fn answer(mut socket: TcpStream) -> (String, String) {
+    let mut text = String::new();
+    socket.read_to_string(&mut text).expect("answered");
+    let (head, body) = text.split_once("\r\n\r\n").unwrap_or((&text, ""));
+    (head.lines().next().unwrap_or("").to_string(), body.to_string())
 }
 
 impl Drop for Server {
