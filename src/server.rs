@@ -186,14 +186,7 @@ fn start_aws(
     pages: Router,
     stop: &Stop,
 ) {
-    let kinesis = Arc::new(Kinesis::new(
-        engine.clone(),
-        kinesis::Options {
-            secret: *engine.secret(),
-            creating_ms: settings.kinesis_creating_ms,
-            defaults: settings.stream_defaults.clone(),
-        },
-    ));
+    let kinesis = Arc::new(Kinesis::new(engine.clone(), settings.kinesis_creating_ms));
     let ms = |ms: i64| u64::try_from(ms).unwrap_or(0);
     let door = Door {
         engine: engine.clone(),

@@ -15,50 +15,35 @@ use std::sync::Arc;
 
 use tokio::sync::Semaphore;
 
-use crate::config::stream::{StreamDefaults, StreamSettings};
+use crate::config::stream::StreamSettings;
 use crate::engine::Engine;
 use crate::engine::catalog::{Born, Stream};
 use iterator::Key;
 
 /// GetRecords calls that may hold opened batches at one time; the next one waits for its turn.
-const OPEN_READS: usize = 32;
-
-/// What the façade is told when it starts.
-#[derive(Clone)]
-pub struct Options {
-    /// The secret behind iterators and page tokens; of the data directory, so that they outlive a restart.
-    pub secret: [u8; 32],
-    /// How long a new stream says CREATING.
-    pub creating_ms: i64,
-    /// The server's own defaults for streams.
-    pub defaults: StreamDefaults,
-}
+const OPEN_READS: usize = 16;
 
 /// The façade: cheap to share, the same for every connection.
 pub struct Kinesis {
     pub engine: Arc<Engine>,
+    /// Behind iterators and page tokens; of the data directory, so that they outlive a restart.
     pub key: Key,
+    /// How long a new stream says CREATING.
     pub creating_ms: i64,
-    pub defaults: StreamDefaults,
     /// Bounds the memory of reads in flight.
     pub reads: Semaphore,
 }
 
 impl Kinesis {
-    pub fn new(engine: Arc<Engine>, options: Options) -> Kinesis {
-        Kinesis {
-            engine,
-            key: Key::new(options.secret),
-            creating_ms: options.creating_ms,
-            defaults: options.defaults,
-            reads: Semaphore::new(OPEN_READS),
-        }
+    pub fn new(engine: Arc<Engine>, creating_ms: i64) -> Kinesis {
+        let key = Key::new(*engine.secret());
+        Kinesis { engine, key, creating_ms, reads: Semaphore::new(OPEN_READS) }
     }
 
     /// The settings of a stream over the server's defaults. Stored settings were judged when they were set; should a
     /// later version know one no more, the defaults hold.
     pub fn settings(&self, stream: &Stream) -> StreamSettings {
-        StreamSettings::parse_over(&self.defaults, &stream.settings).unwrap_or_default()
+        StreamSettings::parse_over(self.engine.defaults(), &stream.settings).unwrap_or_default()
     }
 
     /// How long records are kept, in milliseconds; `None`: for ever.

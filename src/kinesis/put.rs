@@ -3,11 +3,12 @@
 //! no client is ever refused because of one.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
 use crate::aws::error::Failure;
 use crate::config::stream::{StreamSettings, TimestampType};
-use crate::engine::catalog::{Placement, Shard, Stream};
-use crate::engine::{Error, Group, Origin, Part, Permit};
+use crate::engine::catalog::{CATALOG_LOG, Catalog, Placement, Shard, Stream};
+use crate::engine::{Error, Fetch, Group, Origin, Part, Permit, Read, Until};
 use crate::ids::{LogId, Offset, ShardNo, Timestamp};
 use crate::kinesis::mapping::{GENUINE_HEADER, HASH_KEY_HEADER, needs_genuine};
 use crate::kinesis::sequence::{SequenceNumber, shard_id};
@@ -17,8 +18,10 @@ use crate::record::build::{Builder, NewRecord};
 use crate::record::compress::Codec;
 use crate::record::hash::{md5_key, murmur2_place};
 
-/// How often a request is routed again before it fails: every time a reshard came between.
-const ATTEMPTS: usize = 8;
+/// How long a request is routed again and again before it fails, when reshards come between.
+const PATIENCE_MS: i64 = 5_000;
+/// How long one new catalog is waited for before the old one is tried again.
+const NEWS_MS: i64 = 50;
 
 /// One record to be put.
 #[derive(Clone, Copy, Debug)]
@@ -160,7 +163,8 @@ impl Kinesis {
     /// Puts the entries, one outcome each, in order. What befalls the whole request is an error.
     pub async fn put(&self, target: &Target, entries: &[Entry<'_>]) -> Result<Vec<Outcome>, Failure> {
         let mut outcomes: Vec<Option<Outcome>> = vec![None; entries.len()];
-        for _ in 0..ATTEMPTS {
+        let began = self.engine.clock().now();
+        while self.engine.clock().now() < began.plus_ms(PATIENCE_MS) {
             let which: Vec<usize> = (0..entries.len()).filter(|index| outcomes[*index].is_none()).collect();
             let now = self.engine.clock().now();
             let catalog = self.engine.catalog();
@@ -183,8 +187,10 @@ impl Kinesis {
                     }
                     break;
                 }
-                // A reshard came between: the catalog has changed already.
-                Err(refused) if matches!(refused.error, Error::ShardClosed { .. } | Error::NoSuchLog) => {}
+                // A reshard came between: the log knows it before the catalog does.
+                Err(refused) if matches!(refused.error, Error::ShardClosed { .. } | Error::NoSuchLog) => {
+                    self.await_news(&catalog).await;
+                }
                 // One batch is at fault and the others were only in its company.
                 Err(refused) if matches!(refused.error, Error::TooLarge { .. } | Error::Invalid(_)) => {
                     let failure = error::engine(&refused.error, target);
@@ -197,6 +203,19 @@ impl Kinesis {
             }
         }
         Ok(outcomes.into_iter().map(|outcome| outcome.unwrap_or_else(internal)).collect())
+    }
+}
+
+impl Kinesis {
+    /// Waits for another catalog than `seen`, for a short while: catalogs are folds of a log, and this waits for that log.
+    async fn await_news(&self, seen: &Arc<Catalog>) {
+        let Ok(bounds) = self.engine.bounds(CATALOG_LOG) else { return };
+        if !Arc::ptr_eq(&self.engine.catalog(), seen) {
+            return;
+        }
+        let read = Read { log: CATALOG_LOG, from: bounds.end, max_bytes: 1, until: Until::End };
+        let deadline = self.engine.clock().now().plus_ms(NEWS_MS);
+        self.engine.fetch(Fetch { reads: vec![read], min_bytes: 1, max_bytes: 1, deadline }).await;
     }
 }
 

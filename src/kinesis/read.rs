@@ -18,8 +18,9 @@ use crate::record::records;
 pub const RECORDS_LIMIT: usize = 10_000;
 /// Most bytes of data and keys of one answer; one record is answered whatever its size.
 pub const ANSWER_LIMIT_BYTES: usize = 10 * 1024 * 1024;
-/// What opening one batch may cost.
-const OPEN_LIMITS: Limits = Limits { max_bytes: 64 * 1024 * 1024, max_ratio: 1000 };
+/// What opening one batch may cost. The ratio is generous because megabytes of one byte are honest data; the bytes are
+/// what protects us.
+const OPEN_LIMITS: Limits = Limits { max_bytes: 64 * 1024 * 1024, max_ratio: 100_000 };
 /// Pages one call reads while it finds nothing to show.
 const PAGES: usize = 64;
 

@@ -59,6 +59,12 @@ pub async fn handle(kinesis: &Kinesis, call: &Call) -> Answer {
         (_, Some(count)) => count,
         (_, None) => return Err(error::argument("ShardCount must be set for PROVISIONED streams.")),
     };
+    if matches!(target.name.as_str(), "." | "..") {
+        return Err(error::argument(format!(
+            "StreamName {} is not supported: no Kafka client could name it.",
+            target.name
+        )));
+    }
     // What cannot be kept is refused rather than forgotten.
     if !args.node("Tags").is_null() {
         return Err(error::argument("Tags are not supported by this server yet."));
