@@ -168,7 +168,7 @@ npm_modules() {
     NODE_DIR=$CACHE/npm/$(basename "$1")
     debian npm nodejs npm || return
     mkdir -p "$NODE_DIR"
-    cp "$1"/*.mjs "$NODE_DIR/"
+    cp "$1"/*.mjs "$COMPAT/lib/steps.mjs" "$NODE_DIR/"
     cmp -s "$1/package.json" "$NODE_DIR/package.json" && [ -f "$NODE_DIR/.complete" ] && return
     rm -f "$NODE_DIR/.complete"
     cp "$1/package.json" "$NODE_DIR/"
