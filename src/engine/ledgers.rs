@@ -3,6 +3,7 @@
 //! is durable. A failed append ends the process, so nothing is ever rolled back.
 
 use std::collections::BTreeMap;
+use std::future::Future;
 use std::sync::Arc;
 
 use tokio::sync::{mpsc, oneshot};
@@ -80,9 +81,18 @@ impl<M: Machine> Ledger<M> {
 
     /// What the machine answers, once everything it saw is durable.
     pub async fn ask(&self, command: M::Command) -> Result<M::Reply, Error> {
+        self.hand_over(command).await?.await
+    }
+
+    /// Puts a command behind all that were handed over before it. The order is settled when this returns; what it
+    /// returns is awaited for the answer.
+    pub async fn hand_over(
+        &self,
+        command: M::Command,
+    ) -> Result<impl Future<Output = Result<M::Reply, Error>> + Send + use<M>, Error> {
         let (reply, answer) = oneshot::channel();
         self.asks.send((command, reply)).await.map_err(|_| Error::ShuttingDown)?;
-        answer.await.map_err(|_| Error::LaneFailed)
+        Ok(async move { answer.await.map_err(|_| Error::LaneFailed) })
     }
 }
 

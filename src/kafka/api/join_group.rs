@@ -6,6 +6,8 @@
 
 use std::sync::Arc;
 
+use bytes::Bytes;
+
 use super::{Answer, Api};
 use crate::kafka::cx::{Call, Cx};
 use crate::kafka::error::Code;
@@ -42,7 +44,12 @@ fn command(version: i16, request: JoinGroupRequest) -> Join {
         session_timeout_ms: request.session_timeout_ms,
         rebalance_timeout_ms,
         protocol_type: request.protocol_type.into(),
-        protocols: request.protocols.into_iter().map(|p| (p.name.into(), p.metadata)).collect(),
+        // Copied: a group lives longer than the frame, which may be much larger.
+        protocols: request
+            .protocols
+            .iter()
+            .map(|p| (p.name.as_str().into(), Bytes::copy_from_slice(&p.metadata)))
+            .collect(),
         needs_known_id: version >= 4,
         may_skip_assignment: version >= 9,
         fresh: 0,

@@ -3,7 +3,7 @@
 //! Serves v0–10. v1 generation and member, commit time · v2–4 a retention of the client's own · v3 throttle time · v6
 //! leader epoch · v7 group instance id · v8 flexible · v9 an unknown group is called that (KIP-848) · v10 topics by id.
 //! v0 and v1, which Kafka 4 dropped, mean the same here: nothing was ever stored elsewhere. A partition that does not
-//! exist takes no offset; the others of the same request do.
+//! exist takes no offset; the others of the same request do. The connection goes on while the offsets become durable.
 
 use std::sync::Arc;
 
@@ -35,9 +35,14 @@ impl Api for OffsetCommit {
             retention_ms: request.retention_time_ms,
             offsets: plan.offsets,
         };
-        // Nothing that exists is committed: the group is not asked, as in Kafka.
-        let results = if commit.offsets.is_empty() { Ok(Vec::new()) } else { cx.groups.commit(commit).await };
-        Answer::Now(response(request.topics, plan.codes, results))
+        if commit.offsets.is_empty() {
+            // Nothing that exists is committed: the group is not asked, as in Kafka.
+            return Answer::Now(response(request.topics, plan.codes, Ok(Vec::new())));
+        }
+        match cx.groups.commit(commit).await {
+            Ok(results) => Answer::Later(Box::pin(async { response(request.topics, plan.codes, results.await) })),
+            Err(code) => Answer::Now(response(request.topics, plan.codes, Err(code))),
+        }
     }
 }
 

@@ -5,6 +5,8 @@
 
 use std::sync::Arc;
 
+use bytes::Bytes;
+
 use super::{Answer, Api};
 use crate::kafka::cx::{Call, Cx};
 use crate::kafka::error::Code;
@@ -36,7 +38,12 @@ fn command(request: SyncGroupRequest) -> Sync {
         instance: request.group_instance_id.map(Into::into),
         protocol_type: request.protocol_type.map(Into::into),
         protocol: request.protocol_name.map(Into::into),
-        assignments: request.assignments.into_iter().map(|a| (a.member_id.into(), a.assignment)).collect(),
+        // Copied: a group lives longer than the frame, which may be much larger.
+        assignments: request
+            .assignments
+            .iter()
+            .map(|a| (a.member_id.as_str().into(), Bytes::copy_from_slice(&a.assignment)))
+            .collect(),
     }
 }
 
@@ -50,5 +57,21 @@ fn response(result: Result<Synced, Code>) -> SyncGroupResponse {
             assignment: synced.assignment,
         },
         Err(code) => SyncGroupResponse { error_code: code.wire(), ..SyncGroupResponse::default() },
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::kafka::wire::messages::sync_group::SyncGroupRequestAssignment;
+
+    #[test]
+    fn an_assignment_does_not_keep_its_frame_in_memory() {
+        let frame = Bytes::from(vec![7; 1 << 20]);
+        let assignment = SyncGroupRequestAssignment { member_id: "m".into(), assignment: frame.slice(10..12) };
+        let request = SyncGroupRequest { assignments: vec![assignment], ..SyncGroupRequest::default() };
+        let sync = command(request);
+        assert_eq!(&sync.assignments[0].1[..], [7, 7]);
+        assert!(frame.is_unique(), "nobody else holds it");
     }
 }

@@ -2,6 +2,7 @@
 //! nothing; every answer is durable when it comes.
 
 use std::collections::BTreeMap;
+use std::future::Future;
 use std::sync::Arc;
 
 use super::{
@@ -20,6 +21,9 @@ pub const STREAM: &str = "__consumer_offsets";
 const BATCH_LIMIT_BYTES: u32 = 32 << 20;
 /// How often the catalog is compared with what offsets are committed for, if it has changed.
 const FORGET_EVERY_MS: i64 = 10_000;
+
+/// What became of a commit: refused as a whole, or one result per offset.
+pub type Committing = Result<Vec<Result<(), Refusal>>, Code>;
 
 /// Cheap to clone.
 #[derive(Clone)]
@@ -107,12 +111,17 @@ impl Coordinator {
         }
     }
 
-    /// One result per offset.
-    pub async fn commit(&self, commit: Commit) -> Result<Vec<Result<(), Refusal>>, Code> {
-        match self.ask(Command::Commit(commit)).await? {
-            Reply::Commit(result) => Ok(result?),
-            other => wrong(&other),
-        }
+    /// In two steps: when the first is done, the commit has its place behind everything asked before; the second is
+    /// its answer, one result per offset.
+    pub async fn commit(&self, commit: Commit) -> Result<impl Future<Output = Committing> + Send + use<>, Code> {
+        let handed_over = self.0.hand_over(Command::Commit(commit)).await;
+        let answer = handed_over.map_err(|error| unavailable(&error))?;
+        Ok(async move {
+            match answer.await.map_err(|error| unavailable(&error))? {
+                Reply::Commit(result) => Ok(result?),
+                other => wrong(&other),
+            }
+        })
     }
 
     /// One list per group.

@@ -54,7 +54,9 @@ async fn a_group_and_its_offsets_survive_a_restart() {
     let joined = groups.join(newcomer(1)).await.expect("joined");
     let synced = groups.sync(sync_of(&joined, &[(&joined.member, "all")])).await.expect("synced");
     assert_eq!(&synced.assignment[..], b"all");
-    assert_eq!(groups.commit(commit_of(&joined, id, 42)).await, Ok(vec![Ok(())]));
+    let commit = groups.commit(commit_of(&joined, id, 42)).await.expect("handed over");
+    assert_eq!(committed(&groups).await, [42], "what is asked after a commit sees it, answered or not");
+    assert_eq!(commit.await, Ok(vec![Ok(())]));
     engine.close().await;
 
     let (engine, groups) = open(&disk).await;
@@ -86,7 +88,7 @@ async fn offsets_of_a_stream_deleted_before_a_restart_are_taken_away_after_it() 
     let id = create(&engine).await;
     let joined = groups.join(newcomer(1)).await.expect("joined");
     groups.sync(sync_of(&joined, &[])).await.expect("synced");
-    groups.commit(commit_of(&joined, id, 42)).await.expect("committed");
+    groups.commit(commit_of(&joined, id, 42)).await.expect("handed over").await.expect("committed");
     let deleted = engine.change(vec![Change::Delete { id: crate::ids::StreamId(id) }]).await;
     assert!(deleted[0].is_ok());
     engine.close().await;
