@@ -351,3 +351,6 @@ async fn within_write_time<T>(writing: impl Future<Output = io::Result<T>>) -> R
         Err(_) => Err(End::Deaf),
     }
 }
+
+#[cfg(test)]
+mod tests;
