@@ -284,7 +284,8 @@ impl Default for Options {
                 tail_bytes: 96 << 20,
             },
             journal_file_bytes: 32 << 20,
-            journal_spare_files: 2,
+            // As many as the journal's limit holds: a file that is used again has its blocks and its memory already.
+            journal_spare_files: 4,
             open_files_limit: 512,
             reserve_free_bytes: 64 << 20,
             maintenance_ms: 10_000,
@@ -335,6 +336,7 @@ impl Engine {
         let secret = secret(&*disk, &chance)?;
         disk.create_dir_all("journal")?;
         disk.create_dir_all("logs")?;
+        let clean = take_clean_mark(&*disk)?;
         disk.sync_dir("")?;
         let journal_options =
             JournalOptions { file_bytes: options.journal_file_bytes, keep_spare: options.journal_spare_files };
@@ -368,14 +370,14 @@ impl Engine {
             Driver::Threads => *engine.lock_threads() = driver::start_threads(parts)?,
             Driver::Task(pace) => drop(tokio::spawn(driver::run_as_task(parts, pace))),
         }
-        engine.open_catalog().await.map_err(|e| io::Error::other(format!("the catalog cannot be read: {e}")))?;
+        engine.open_catalog(!clean).await.map_err(|e| io::Error::other(format!("the catalog cannot be read: {e}")))?;
         tokio::spawn(maintain::run(engine.clone()));
         recovery.took_ms = engine.clock.now().0 - began.0;
         recovery.logs = recovery.logs.saturating_sub(1);
         Ok((engine, recovery))
     }
 
-    async fn open_catalog(self: &Arc<Self>) -> Result<(), Error> {
+    async fn open_catalog(self: &Arc<Self>, lost_tails: bool) -> Result<(), Error> {
         self.inbox.put(News::Open(vec![(CATALOG_LOG, Rules::default())]));
         // The lane may not have taken its first turn; an empty trim is answered after it.
         self.trim(CATALOG_LOG, Offset(0)).await?;
@@ -390,7 +392,12 @@ impl Engine {
         let known: BTreeSet<LogId> = catalog.streams().flat_map(|s| s.logs.iter().copied()).collect();
         let mut open = Vec::new();
         catalog.streams().for_each(|stream| self.rules_of(stream, &mut open));
+        let relaxed: Vec<LogId> = open.iter().filter(|(_, r)| r.relaxed_ms.is_some()).map(|(log, _)| *log).collect();
         self.inbox.put(News::Open(open));
+        if lost_tails && !relaxed.is_empty() {
+            // Readers may have seen records that are gone, and other records will stand at their offsets (KIP-320).
+            self.inbox.put(News::RaiseEpoch(relaxed));
+        }
         let orphans: Vec<LogId> =
             self.logs.all().iter().map(|l| l.id).filter(|id| *id != CATALOG_LOG && !known.contains(id)).collect();
         if !orphans.is_empty() {
@@ -618,6 +625,11 @@ impl Engine {
         let _ = stopped.await;
         let threads = std::mem::take(&mut *self.lock_threads());
         let _ = self.blocking(move || threads.into_iter().for_each(|t| drop(t.join()))).await;
+        if self.failure().is_none()
+            && let Err(e) = make_clean_mark(&*self.disk)
+        {
+            tracing::warn!("the mark of a clean stop could not be written: {e}");
+        }
     }
 
     fn lock_threads(&self) -> std::sync::MutexGuard<'_, Vec<JoinHandle<()>>> {
@@ -627,6 +639,23 @@ impl Engine {
 
 /// The longest a relaxed stream waits for its sync.
 const RELAXED_MOST_MS: i64 = 1_000;
+
+/// Stands in the data directory while no engine has it open and the last one stopped in good order.
+const CLEAN_MARK: &str = "clean";
+
+/// Whether the last stop was clean; the mark is gone, durably once the caller has synced the directory.
+fn take_clean_mark(disk: &dyn Disk) -> io::Result<bool> {
+    match disk.remove(CLEAN_MARK) {
+        Ok(()) => Ok(true),
+        Err(e) if e.kind() == io::ErrorKind::NotFound => Ok(false),
+        Err(e) => Err(e),
+    }
+}
+
+fn make_clean_mark(disk: &dyn Disk) -> io::Result<()> {
+    disk.open(CLEAN_MARK, Open::CreateOrOpen)?.sync()?;
+    disk.sync_dir("")
+}
 
 /// The data directory's secret, made at its first start.
 fn secret(disk: &dyn Disk, chance: &Chance) -> io::Result<[u8; 32]> {

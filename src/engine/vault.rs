@@ -84,6 +84,18 @@ impl Segment {
         format!("logs/{log}/{:020}.{kind}", base.0)
     }
 
+    /// Keeps the index whole: one that does not reach up to the new entry (it was read before the last settle was
+    /// recorded) is dropped, to be read again when it is needed.
+    fn extend_index(&self, place: Place) {
+        let mut index = self.index();
+        let mut places = index.take().unwrap_or_default();
+        places.truncate(places.partition_point(|p| p.at < place.at));
+        if reach_of(&places) == place.at {
+            places.push(place);
+            *index = Some(places);
+        }
+    }
+
     fn index(&self) -> MutexGuard<'_, Option<Vec<Place>>> {
         self.index.lock().unwrap_or_else(PoisonError::into_inner)
     }
@@ -138,12 +150,7 @@ impl Vault {
             });
             dirty.push(records);
             dirty.push(side);
-            if let Some(index) = job.segment.index().as_mut() {
-                index.retain(|p| p.at < side_at);
-                index.push(Place { at: side_at, head });
-            } else if side_at == 0 {
-                *job.segment.index() = Some(vec![Place { at: 0, head }]);
-            }
+            job.segment.extend_index(Place { at: side_at, head });
         }
         for file in dirty {
             file.sync()?;
@@ -170,7 +177,8 @@ impl Vault {
         let mut range = Range { next: from, ..Range::default() };
         let mut left = max_bytes;
         let records = self.file(s.log, s.base, "log", false)?;
-        for place in self.places(s, reach, |h| h.end > from)? {
+        loop {
+            let Some(place) = self.place(s, reach, range.next)? else { break };
             if place.head.first >= until || (left == 0 && !range.batches.is_empty()) {
                 break;
             }
@@ -242,10 +250,7 @@ impl Vault {
         may: impl Fn(&Head) -> bool,
         hit: impl Fn(&Slot) -> bool,
     ) -> io::Result<Option<Slot>> {
-        for place in self.places(s, reach, &may)? {
-            if !may(&place.head) {
-                continue;
-            }
+        for place in self.places(s, reach)?.into_iter().filter(|p| may(&p.head)) {
             if let Some(slot) = self.slots(s, &place)?.into_iter().find(&hit) {
                 return Ok(Some(slot));
             }
@@ -280,15 +285,24 @@ impl Vault {
         self.disk.sync_dir("logs")
     }
 
-    /// The index entries from the first that satisfies `from` on; read from the sidecar if it is not in memory.
-    fn places(&self, s: &Segment, reach: &Settled, from: impl Fn(&Head) -> bool) -> io::Result<Vec<Place>> {
+    /// The first entry that ends behind an offset.
+    fn place(&self, s: &Segment, reach: &Settled, from: Offset) -> io::Result<Option<Place>> {
+        self.with_index(s, reach, |places| places.get(places.partition_point(|p| p.head.end <= from)).copied())
+    }
+
+    fn places(&self, s: &Segment, reach: &Settled) -> io::Result<Vec<Place>> {
+        self.with_index(s, reach, <[Place]>::to_vec)
+    }
+
+    /// Looks at the entries a reader may see; they are read from the sidecar if they are not in memory.
+    fn with_index<T>(&self, s: &Segment, reach: &Settled, look: impl FnOnce(&[Place]) -> T) -> io::Result<T> {
         let mut index = s.index();
-        if index.is_none() {
-            *index = Some(self.load_index(s, reach)?);
-        }
-        let places = index.as_deref().unwrap_or_default();
-        let begin = places.iter().position(|p| from(&p.head)).unwrap_or(places.len());
-        Ok(places[begin..].iter().filter(|p| p.at < reach.side_bytes).copied().collect())
+        let places = match index.take().filter(|places| reach_of(places) >= reach.side_bytes) {
+            Some(places) => index.insert(places),
+            None => index.insert(self.load_index(s, reach)?),
+        };
+        let seen = places.partition_point(|p| p.at < reach.side_bytes);
+        Ok(look(&places[..seen]))
     }
 
     fn load_index(&self, s: &Segment, reach: &Settled) -> io::Result<Vec<Place>> {
@@ -354,6 +368,11 @@ impl Vault {
     fn lock_files(&self) -> MutexGuard<'_, Files> {
         self.files.lock().unwrap_or_else(PoisonError::into_inner)
     }
+}
+
+/// How many bytes of the sidecar an index covers.
+fn reach_of(places: &[Place]) -> u64 {
+    places.last().map_or(0, |p| p.at + u64::from(p.head.entry_bytes))
 }
 
 fn settling(entry: &Entry) -> Settling<'_> {
