@@ -40,6 +40,8 @@ metrics! {
         "Requests of AWS SDKs, by operation.";
     AWS_ERRORS: By<Counter> = "interfluve_aws_errors_total{error}",
         "Requests of AWS SDKs that were answered with an error, by error.";
+    AWS_OVER_LIMIT: By<Counter> = "interfluve_aws_over_limit_total{limit}",
+        "Records and calls over a limit that AWS has for each shard; refused only where limits are enforced.";
     SKIPPED_RECORDS: By<Counter> = "interfluve_skipped_records_total{reason}",
         "Records that exist and could not be shown to a reader of one face.";
     APPENDED_RECORDS: Counter = "interfluve_appended_records_total",

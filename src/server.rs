@@ -186,7 +186,7 @@ fn start_aws(
     pages: Router,
     stop: &Stop,
 ) {
-    let kinesis = Arc::new(Kinesis::new(engine.clone(), settings.kinesis_creating_ms));
+    let kinesis = Arc::new(Kinesis::new(engine.clone(), settings.kinesis_creating_ms, settings.kinesis_limits));
     let ms = |ms: i64| u64::try_from(ms).unwrap_or(0);
     let door = Door {
         engine: engine.clone(),

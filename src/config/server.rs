@@ -84,6 +84,16 @@ pub enum LogFormat {
     Json,
 }
 
+/// What is done about AWS's limits of a shard.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum ShardLimits {
+    #[default]
+    Off,
+    /// Counted only.
+    Warn,
+    Enforce,
+}
+
 /// Everything the server is told, typed. Fields bear the names of their keys.
 #[derive(Clone, Debug)]
 pub struct ServerSettings {
@@ -96,6 +106,7 @@ pub struct ServerSettings {
     /// `num.partitions`: logs of a new stream whose creator does not say.
     pub num_logs: u32,
     pub kinesis_creating_ms: i64,
+    pub kinesis_limits: ShardLimits,
     pub group_initial_rebalance_delay_ms: i64,
     pub group_min_session_timeout_ms: i64,
     pub group_max_session_timeout_ms: i64,
@@ -176,6 +187,11 @@ fn typed(given: &BTreeMap<&'static str, Text>) -> Result<ServerSettings, Refusal
         auto_create: from.bool("auto.create.topics.enable"),
         num_logs: from.whole("num.partitions") as u32,
         kinesis_creating_ms: from.whole("kinesis.creating.ms"),
+        kinesis_limits: match from.text("kinesis.limits").as_str() {
+            "warn" => ShardLimits::Warn,
+            "enforce" => ShardLimits::Enforce,
+            _ => ShardLimits::Off,
+        },
         group_initial_rebalance_delay_ms: from.whole("group.initial.rebalance.delay.ms"),
         group_min_session_timeout_ms: from.whole("group.min.session.timeout.ms"),
         group_max_session_timeout_ms: from.whole("group.max.session.timeout.ms"),

@@ -106,6 +106,14 @@ const OWN: &[Key] = &[
         "0",
         "How long a stream created by an AWS SDK says CREATING before it is ACTIVE.",
     ),
+    key(
+        "kinesis.limits",
+        Section::Limits,
+        Kind::OneOf(&["off", "warn", "enforce"]),
+        "off",
+        "AWS's limits of each shard (1,000 records and 1 MiB written, 5 reads and 2 MiB read each second). `off`: none; \
+         `warn`: what AWS would refuse is counted; `enforce`: it is refused as AWS does.",
+    ),
     // ── groups and producers
     key(
         "group.initial.rebalance.delay.ms",

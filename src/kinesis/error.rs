@@ -111,6 +111,15 @@ pub fn timestamp_in_future(asked_ms: i64, now: Timestamp) -> Failure {
     ))
 }
 
+pub const THROUGHPUT: &str = "ProvisionedThroughputExceededException";
+
+/// More than the service allows one shard.
+pub fn rate_exceeded(target: &Target, shard: ShardNo) -> Failure {
+    let Target { name, account, .. } = target;
+    let message = format!("Rate exceeded for shard {} in stream {name} under account {account}.", shard_id(shard));
+    Failure::client(THROUGHPUT, message)
+}
+
 pub fn dry_run() -> Failure {
     Failure::client("DryRunOperationException", "Request would have succeeded, but DryRun flag is set.")
 }

@@ -4,6 +4,7 @@
 pub mod api;
 pub mod error;
 pub mod iterator;
+pub mod limits;
 pub mod mapping;
 pub mod put;
 pub mod read;
@@ -11,14 +12,17 @@ pub mod sequence;
 pub mod target;
 pub mod validate;
 
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 
 use tokio::sync::Semaphore;
 
+use crate::config::server::ShardLimits;
 use crate::config::stream::StreamSettings;
 use crate::engine::Engine;
 use crate::engine::catalog::{Born, Stream};
+use crate::metrics;
 use iterator::Key;
+use limits::{Limit, Limiter};
 
 /// GetRecords calls that may hold opened batches at one time; the next one waits for its turn.
 const OPEN_READS: usize = 16;
@@ -32,12 +36,30 @@ pub struct Kinesis {
     pub creating_ms: i64,
     /// Bounds the memory of reads in flight.
     pub reads: Semaphore,
+    limits: ShardLimits,
+    limiter: Mutex<Limiter>,
 }
 
 impl Kinesis {
-    pub fn new(engine: Arc<Engine>, creating_ms: i64) -> Kinesis {
+    pub fn new(engine: Arc<Engine>, creating_ms: i64, limits: ShardLimits) -> Kinesis {
         let key = Key::new(*engine.secret());
-        Kinesis { engine, key, creating_ms, reads: Semaphore::new(OPEN_READS) }
+        let limiter = Mutex::new(Limiter::default());
+        Kinesis { engine, key, creating_ms, reads: Semaphore::new(OPEN_READS), limits, limiter }
+    }
+
+    /// Asks the limits of shards, if they are asked at all. `false`: refuse.
+    fn within_limits(&self, ask: impl FnOnce(&mut Limiter) -> Result<(), Limit>) -> bool {
+        if self.limits == ShardLimits::Off {
+            return true;
+        }
+        let asked = ask(&mut self.limiter.lock().unwrap_or_else(PoisonError::into_inner));
+        match asked {
+            Ok(()) => true,
+            Err(limit) => {
+                metrics::AWS_OVER_LIMIT.of(limit.name()).inc();
+                self.limits != ShardLimits::Enforce
+            }
+        }
     }
 
     /// The settings of a stream over the server's defaults. Stored settings were judged when they were set; should a

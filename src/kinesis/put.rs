@@ -95,8 +95,15 @@ impl Plan {
     }
 }
 
-/// Routes `which` of the entries and builds their batches.
-fn plan(stream: &Stream, settings: &StreamSettings, entries: &[Entry<'_>], which: &[usize], now: Timestamp) -> Plan {
+/// Routes `which` of the entries and builds the batches of those that `may` be written.
+fn plan(
+    stream: &Stream,
+    settings: &StreamSettings,
+    entries: &[Entry<'_>],
+    which: &[usize],
+    now: Timestamp,
+    mut may: impl FnMut(ShardNo, &Entry<'_>) -> Result<(), Outcome>,
+) -> Plan {
     let limit = settings.max_message_bytes as usize;
     let routes = Routes::new(stream);
     let mut plan = Plan::default();
@@ -108,6 +115,10 @@ fn plan(stream: &Stream, settings: &StreamSettings, entries: &[Entry<'_>], which
             plan.failed.push((index, internal()));
             continue;
         };
+        if let Err(outcome) = may(shard.no, entry) {
+            plan.failed.push((index, outcome));
+            continue;
+        }
         let mut headers: [(&[u8], Option<&[u8]>); 2] = [(&[], None); 2];
         let mut count = 0;
         if needs_genuine(entry.partition_key) {
@@ -163,13 +174,24 @@ impl Kinesis {
     /// Puts the entries, one outcome each, in order. What befalls the whole request is an error.
     pub async fn put(&self, target: &Target, entries: &[Entry<'_>]) -> Result<Vec<Outcome>, Failure> {
         let mut outcomes: Vec<Option<Outcome>> = vec![None; entries.len()];
+        let mut paid = false;
         let began = self.engine.clock().now();
         while self.engine.clock().now() < began.plus_ms(PATIENCE_MS) {
             let which: Vec<usize> = (0..entries.len()).filter(|index| outcomes[*index].is_none()).collect();
             let now = self.engine.clock().now();
             let catalog = self.engine.catalog();
             let stream = target.find_active(&catalog, now)?;
-            let plan = plan(stream, &self.settings(stream), entries, &which, now);
+            let may = |shard: ShardNo, entry: &Entry<'_>| {
+                let bytes = (entry.data.len() + entry.partition_key.len()) as u64;
+                // What is routed again has been paid for.
+                if paid || self.within_limits(|limiter| limiter.take_write(stream.id, shard, bytes, now)) {
+                    return Ok(());
+                }
+                let message = error::rate_exceeded(target, shard).message.unwrap_or_default();
+                Err(Outcome::Failed { code: error::THROUGHPUT, message })
+            };
+            let plan = plan(stream, &self.settings(stream), entries, &which, now, may);
+            paid = true;
             for (index, outcome) in plan.failed {
                 outcomes[index] = Some(outcome);
             }

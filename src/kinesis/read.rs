@@ -5,8 +5,9 @@
 use crate::aws::write::Out;
 use crate::engine::catalog::Shard;
 use crate::engine::{Error, Fetch, Read, Stored, Until};
-use crate::ids::{LogId, Offset, Timestamp};
+use crate::ids::{LogId, Offset, ShardNo, StreamId, Timestamp};
 use crate::kinesis::Kinesis;
+use crate::kinesis::limits::Limit;
 use crate::kinesis::mapping::{GENUINE_HEADER, Shown, shown};
 use crate::kinesis::sequence::SequenceNumber;
 use crate::metrics;
@@ -34,6 +35,7 @@ pub struct Cursor<'s> {
     records_left: usize,
     bytes_left: usize,
     shown: usize,
+    shown_bytes: u64,
     /// When the first record arrived that was there and had no room.
     pub unread: Option<Timestamp>,
     /// When the last batch that was looked at arrived.
@@ -49,9 +51,15 @@ impl<'s> Cursor<'s> {
             records_left: records.min(RECORDS_LIMIT),
             bytes_left: ANSWER_LIMIT_BYTES,
             shown: 0,
+            shown_bytes: 0,
             unread: None,
             seen: Timestamp(0),
         }
+    }
+
+    /// Bytes of data and keys that were shown.
+    pub fn bytes(&self) -> u64 {
+        self.shown_bytes
     }
 
     /// Whether the shard is closed and has been read to its end.
@@ -124,6 +132,7 @@ impl<'s> Cursor<'s> {
                     self.records_left -= 1;
                     self.bytes_left = self.bytes_left.saturating_sub(bytes);
                     self.shown += 1;
+                    self.shown_bytes += bytes as u64;
                     out.begin();
                     out.text("SequenceNumber", &SequenceNumber::of(self.shard, offset).to_string());
                     out.time_ms("ApproximateArrivalTimestamp", arrived.0);
@@ -156,6 +165,31 @@ impl Skipped {
 }
 
 impl Kinesis {
+    /// Whether the limits let this shard be read now.
+    pub fn may_read(&self, stream: StreamId, shard: ShardNo, now: Timestamp) -> bool {
+        self.within_limits(|limiter| {
+            if !limiter.holds_any(stream, shard, Limit::ReadBytes, now) {
+                return Err(Limit::ReadBytes);
+            }
+            if limiter.take(stream, shard, Limit::ReadCalls, 1, now) { Ok(()) } else { Err(Limit::ReadCalls) }
+        })
+    }
+
+    /// Pays for what was read.
+    pub fn was_read(&self, stream: StreamId, shard: ShardNo, bytes: u64, now: Timestamp) {
+        self.within_limits(|limiter| {
+            limiter.spend(stream, shard, Limit::ReadBytes, bytes, now);
+            Ok(())
+        });
+    }
+
+    /// Whether the limits let an iterator be made now.
+    pub fn may_make_iterator(&self, stream: StreamId, shard: ShardNo, now: Timestamp) -> bool {
+        self.within_limits(|limiter| {
+            if limiter.take(stream, shard, Limit::Iterators, 1, now) { Ok(()) } else { Err(Limit::Iterators) }
+        })
+    }
+
     /// Fills an answer from `log` until the cursor is full, at the tip, or at the end of its shard. The list of records
     /// is open in `out`.
     pub async fn read(&self, log: LogId, cursor: &mut Cursor<'_>, out: &mut Out) -> Result<(), Error> {

@@ -15,7 +15,7 @@ use interfluve::record::hash::murmur2_place;
 use interfluve::record::records::{self, Marker, Record};
 use serde_json::{Value, json};
 
-use crate::harness::Server;
+use crate::harness::{Server, Setup};
 
 type Pair<'a> = (Option<&'a [u8]>, Option<&'a [u8]>);
 
@@ -320,14 +320,34 @@ async fn streams_of_the_server_s_own_are_nobody_s_to_see() {
 #[tokio::test]
 async fn iterators_and_numbers_outlive_a_restart() {
     let disk = interfluve::store::memory::MemDisk::new();
-    let server = Server::start_with(0, Default::default(), &disk).await;
+    let server = Server::start_with(Setup { disk: disk.clone(), ..Setup::default() }).await;
     server.create("stream", 1).await;
     let body = json!({"StreamName": "stream", "PartitionKey": "k", "Data": "aGk="});
     let number = server.ok("PutRecord", body).await["SequenceNumber"].clone();
     let iterator = server.iterator(json!({"StreamName": "stream", "ShardIteratorType": "TRIM_HORIZON"})).await;
     server.stop().await.close().await;
-    let server = Server::start_with(0, Default::default(), &disk).await;
+    let server = Server::start_with(Setup { disk: disk.clone(), ..Setup::default() }).await;
     let page = server.records(&iterator).await;
     assert_eq!((&page["Records"][0]["SequenceNumber"], &page["Records"][0]["Data"]), (&number, &json!("aGk=")));
     server.stop().await;
+}
+
+#[test]
+fn every_sentence_of_the_mapping_names_tests_that_exist() {
+    let root = std::path::Path::new(env!("CARGO_MANIFEST_DIR"));
+    let page = std::fs::read_to_string(root.join("docs/mapping.md")).expect("docs/mapping.md");
+    let mut sources = String::new();
+    let mut folders = vec![root.join("src/kinesis"), root.join("tests/kinesis")];
+    while let Some(folder) = folders.pop() {
+        for entry in std::fs::read_dir(folder).expect("a folder").flatten() {
+            match entry.path() {
+                path if path.is_dir() => folders.push(path),
+                path => sources += &std::fs::read_to_string(path).expect("a source"),
+            }
+        }
+    }
+    let names: Vec<&str> = page.split('`').filter_map(|code| code.split_once("::")).map(|(_, name)| name).collect();
+    let missing: Vec<&&str> =
+        names.iter().filter(|name| !name.is_empty() && !sources.contains(&format!("fn {name}("))).collect();
+    assert!(names.len() > 50 && missing.is_empty(), "{missing:?}");
 }

@@ -7,6 +7,7 @@ use axum::Router;
 use interfluve::aws::door::{Caller, Door, Limits, serve};
 use interfluve::chance::Chance;
 use interfluve::clock::Clock;
+use interfluve::config::server::ShardLimits;
 use interfluve::engine::catalog::{Born, Create, Kind, Stream};
 use interfluve::engine::{Change, Changed, Driver, Engine, Group, Options, Origin, Part, Permit, Placed};
 use interfluve::ids::{LogId, Timestamp};
@@ -30,6 +31,15 @@ pub struct Server {
     pub address: SocketAddr,
     stop: Option<oneshot::Sender<()>>,
     ended: JoinHandle<std::io::Result<()>>,
+}
+
+/// What a test wants otherwise than usual.
+#[derive(Default)]
+pub struct Setup {
+    pub creating_ms: i64,
+    pub limits: Limits,
+    pub shard_limits: ShardLimits,
+    pub disk: MemDisk,
 }
 
 /// An answer, taken apart.
@@ -60,15 +70,15 @@ impl Answer {
 
 impl Server {
     pub async fn start() -> Server {
-        Server::start_with(0, Limits::default(), &MemDisk::new()).await
+        Server::start_with(Setup::default()).await
     }
 
-    pub async fn start_with(creating_ms: i64, limits: Limits, disk: &MemDisk) -> Server {
+    pub async fn start_with(setup: Setup) -> Server {
         let clock = Clock::manual(NOW);
-        let disk = Arc::new(disk.clone());
+        let disk = Arc::new(setup.disk);
         let opened = Engine::open(Options::default(), disk, clock.clone(), Chance::seeded(7), Driver::Threads).await;
         let (engine, _) = opened.expect("an engine opens on an empty disk");
-        let kinesis = Arc::new(Kinesis::new(engine.clone(), creating_ms));
+        let kinesis = Arc::new(Kinesis::new(engine.clone(), setup.creating_ms, setup.shard_limits));
         let listener = TcpListener::bind("127.0.0.1:0").await.expect("a free port");
         let address = listener.local_addr().expect("an address");
         let door = Door {
@@ -76,7 +86,7 @@ impl Server {
             operations: api::operations(&kinesis),
             home: Caller { account: "000000000000".into(), region: "us-east-1".into() },
             pages: Router::new().route("/healthz", axum::routing::get(|| async { "ok\n" })),
-            limits,
+            limits: setup.limits,
         };
         let (stop, stopped) = oneshot::channel::<()>();
         let ended = tokio::spawn(serve(door, listener, async {

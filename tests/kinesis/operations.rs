@@ -1,12 +1,12 @@
 //! Streams and shards: created, described, listed, deleted, with the service's sentences.
 
-use interfluve::aws::door::Limits;
+use interfluve::config::server::ShardLimits;
 use interfluve::engine::Change;
 use interfluve::kinesis::sequence::SequenceNumber;
-use interfluve::store::memory::MemDisk;
+use interfluve::metrics;
 use serde_json::{Value, json};
 
-use crate::harness::{NOW, Server};
+use crate::harness::{NOW, Server, Setup};
 
 const ARN: &str = "arn:aws:kinesis:eu-west-1:000000000000:stream/";
 
@@ -69,7 +69,7 @@ async fn a_stream_id_is_answered_nowhere() {
 
 #[tokio::test]
 async fn a_stream_is_creating_for_as_long_as_it_is_told() {
-    let server = Server::start_with(500, Limits::default(), &MemDisk::new()).await;
+    let server = Server::start_with(Setup { creating_ms: 500, ..Setup::default() }).await;
     server.create("slow", 2).await;
     let described = server.ok("DescribeStream", json!({"StreamName": "slow"})).await;
     assert_eq!(described["StreamDescription"]["StreamStatus"], "CREATING");
@@ -372,5 +372,49 @@ async fn a_record_too_large_for_its_log_fails_alone() {
         .await;
     let keys: Vec<&Value> = page["Records"].as_array().expect("records").iter().map(|r| &r["PartitionKey"]).collect();
     assert_eq!(keys, [&json!("a"), &json!("c")]);
+    server.stop().await;
+}
+
+#[tokio::test]
+async fn records_over_a_shard_s_limit_fail_one_by_one_where_limits_are_enforced() {
+    let server = Server::start_with(Setup { shard_limits: ShardLimits::Enforce, ..Setup::default() }).await;
+    server.create("s", 1).await;
+    let entries = vec![json!({"PartitionKey": "k", "Data": "A".repeat(8000)}); 500];
+    let put = json!({"StreamName": "s", "Records": entries});
+    let answer = server.ok("PutRecords", put.clone()).await;
+    // 1 MiB lets 174 records of 6,001 bytes through.
+    assert_eq!(answer["FailedRecordCount"], 500 - 174);
+    let results = answer["Records"].as_array().expect("results");
+    assert!(results[..174].iter().all(|result| result["SequenceNumber"].is_string()));
+    let message = "Rate exceeded for shard shardId-000000000000 in stream s under account 000000000000.";
+    let refused = json!({"ErrorCode": "ProvisionedThroughputExceededException", "ErrorMessage": message});
+    assert!(results[174..].iter().all(|result| *result == refused));
+    // All refused is an answer too.
+    server.ok("PutRecords", put.clone()).await;
+    let answer = server.call("PutRecords", &put).await;
+    assert_eq!((answer.status, &answer.json()["FailedRecordCount"]), (200, &json!(500)));
+    let single = json!({"StreamName": "s", "PartitionKey": "k", "Data": "A".repeat(8000)});
+    let refused = server.err("PutRecord", single.clone()).await;
+    assert_eq!(refused, ("ProvisionedThroughputExceededException".into(), message.into()));
+    server.advance(1_000);
+    server.ok("PutRecord", single).await;
+    let iterator = server.iterator(json!({"StreamName": "s", "ShardIteratorType": "TRIM_HORIZON"})).await;
+    assert_eq!(server.records(&iterator).await["Records"].as_array().map(Vec::len), Some(175));
+    for _ in 0..4 {
+        server.ok("GetRecords", json!({"ShardIterator": iterator, "Limit": 1})).await;
+    }
+    assert_eq!(server.err("GetRecords", json!({"ShardIterator": iterator})).await.1, message);
+    server.stop().await;
+}
+
+#[tokio::test]
+async fn a_limit_that_only_warns_counts_and_refuses_nothing() {
+    let server = Server::start_with(Setup { shard_limits: ShardLimits::Warn, ..Setup::default() }).await;
+    server.create("s", 1).await;
+    let before = metrics::AWS_OVER_LIMIT.of("write bytes").value();
+    let entries = vec![json!({"PartitionKey": "k", "Data": "A".repeat(8000)}); 500];
+    let answer = server.ok("PutRecords", json!({"StreamName": "s", "Records": entries})).await;
+    assert_eq!(answer["FailedRecordCount"], 0);
+    assert!(metrics::AWS_OVER_LIMIT.of("write bytes").value() >= before + 326);
     server.stop().await;
 }

@@ -3,12 +3,11 @@
 use axum::http::Request;
 use bytes::Bytes;
 use interfluve::aws::door::Limits;
-use interfluve::store::memory::MemDisk;
 use serde_json::json;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 
-use crate::harness::{SIGNED, Server, read_answer, request};
+use crate::harness::{SIGNED, Server, Setup, read_answer, request};
 
 /// One call over HTTP/2 by prior knowledge: status and body.
 async fn h2_call(sender: &mut h2::client::SendRequest<Bytes>, operation: &str, body: &str) -> (u16, Vec<u8>) {
@@ -164,7 +163,7 @@ async fn what_is_no_http_is_closed_without_a_word() {
 #[tokio::test]
 async fn a_body_over_the_limit_is_refused_and_its_connection_closed() {
     let limits = Limits { body_bytes: 1024, ..Limits::default() };
-    let server = Server::start_with(0, limits, &MemDisk::new()).await;
+    let server = Server::start_with(Setup { limits, ..Setup::default() }).await;
     let answer = server.post("ListStreams", &[b'x'; 2000]).await;
     assert_eq!((answer.status, answer.header("connection")), (413, Some("close")));
     // Without a length the limit is met while the body arrives.
@@ -179,7 +178,7 @@ async fn a_body_over_the_limit_is_refused_and_its_connection_closed() {
 #[tokio::test]
 async fn slow_headers_and_slow_bodies_are_given_up() {
     let limits = Limits { header_ms: 50, body_ms: 50, ..Limits::default() };
-    let server = Server::start_with(0, limits, &MemDisk::new()).await;
+    let server = Server::start_with(Setup { limits, ..Setup::default() }).await;
     assert_eq!(answered_slowly(&server, b"P").await, b"");
     assert_eq!(answered_slowly(&server, b"PRI").await, b"");
     let begun = request("ListStreams", b"{}");
@@ -197,7 +196,7 @@ async fn answered_slowly(server: &Server, bytes: &[u8]) -> Vec<u8> {
 #[tokio::test]
 async fn more_connections_than_the_limit_are_closed_at_once() {
     let limits = Limits { connections: 1, ..Limits::default() };
-    let server = Server::start_with(0, limits, &MemDisk::new()).await;
+    let server = Server::start_with(Setup { limits, ..Setup::default() }).await;
     let mut first = server.connect().await;
     first.write_all(&request("ListStreams", b"{}")).await.expect("sent");
     assert_eq!(read_answer(&mut first).await.map(|answer| answer.status), Some(200));

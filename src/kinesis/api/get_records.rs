@@ -52,6 +52,9 @@ pub async fn handle(kinesis: &Kinesis, call: &Call) -> Answer {
     if args.boolean("DryRun") == Some(true) {
         return Err(error::dry_run());
     }
+    if !kinesis.may_read(stream.id, shard.no, now) {
+        return Err(error::rate_exceeded(&target, shard.no));
+    }
     let limit = args.integer("Limit").map_or(RECORDS_LIMIT, |limit| limit as usize);
     let settings = kinesis.settings(stream);
     let record_limit = (show::record_limit_kib(settings.max_message_bytes) as usize * 1024)
@@ -62,6 +65,7 @@ pub async fn handle(kinesis: &Kinesis, call: &Call) -> Answer {
     out.begin();
     out.list("Records");
     kinesis.read(log, &mut cursor, &mut out).await.map_err(|fact| error::engine(&fact, &target))?;
+    kinesis.was_read(stream.id, shard.no, cursor.bytes(), now);
     out.end_list();
     // The clock is asked again: what arrived while this was read is not from the future.
     let behind = cursor.unread.map_or(0, |arrived| (kinesis.engine.clock().now().0 - arrived.0).max(0));

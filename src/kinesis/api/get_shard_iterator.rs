@@ -89,6 +89,9 @@ pub async fn handle(kinesis: &Kinesis, call: &Call) -> Answer {
     }
     let shard = stream.shard(no).ok_or_else(|| error::shard_missing(&target, no))?;
     let log = stream.log(shard.log).ok_or_else(|| error::shard_missing(&target, no))?;
+    if !kinesis.may_make_iterator(stream.id, no, now) {
+        return Err(error::rate_exceeded(&target, no));
+    }
     let next = resolve(kinesis, &target, shard, log, start(&args, now)?).await?;
     if args.boolean("DryRun") == Some(true) {
         return Err(error::dry_run());

@@ -50,7 +50,7 @@ fn entry<'a>(partition_key: &'a str, hash_key: Option<&'a str>, data: &'a [u8]) 
 
 fn planned(stream: &Stream, entries: &[Entry<'_>], limit: u32) -> Plan {
     let which: Vec<usize> = (0..entries.len()).collect();
-    plan(stream, &settings(limit), entries, &which, NOW)
+    plan(stream, &settings(limit), entries, &which, NOW, |_, _| Ok(()))
 }
 
 fn opened(part: &Part) -> Vec<Record> {
@@ -170,7 +170,7 @@ fn a_stream_that_is_timed_by_the_broker_is_timed_by_us() {
     let stream = stream(1, Placement::KeyRange);
     let mut settings = settings(1000);
     settings.message_timestamp_type = TimestampType::LogAppendTime;
-    let plan = plan(&stream, &settings, &[entry("k", None, b"")], &[0], NOW);
+    let plan = plan(&stream, &settings, &[entry("k", None, b"")], &[0], NOW, |_, _| Ok(()));
     assert!(plan.parts[0].batch.header.is_log_append_time());
     assert_eq!(plan.parts[0].batch.header.max_timestamp, NOW.0);
 }
