@@ -1,0 +1,135 @@
+//! Logs come, change and go: opened, trimmed, cut for a reshard, raised to a new epoch, removed. What has to be
+//! remembered is a fact in the journal and takes effect for readers when that is durable.
+
+use tokio::sync::oneshot;
+
+use super::{Lane, Slot, Task, Then};
+use crate::engine::frame::Fact;
+use crate::engine::{Bounds, Error};
+use crate::ids::{LogId, Offset, Timestamp};
+use crate::log::line::{Line, Rules};
+
+impl Lane {
+    pub(super) fn open(&mut self, logs: Vec<(LogId, Rules)>) {
+        for (id, rules) in logs {
+            if let Some(slot) = self.slots.get_mut(&id) {
+                slot.line.rules = rules;
+                continue;
+            }
+            self.logs.insert_new(id);
+            let Ok(shared) = self.logs.get(id) else { continue };
+            let line = Line { rules, ..Line::default() };
+            self.slots.insert(id, Slot::new(line, shared));
+        }
+    }
+
+    pub(super) fn remove(&mut self, logs: Vec<LogId>) {
+        let facts: Vec<Fact> = logs.iter().map(|log| Fact::Removed { log: *log }).collect();
+        for log in &logs {
+            // Readers and writers meet the removal at once; the files follow when it is durable.
+            self.logs.remove(*log);
+            if let Some(slot) = self.slots.get(log) {
+                let mut view = slot.shared.view();
+                view.removed = true;
+                view.wake();
+            }
+        }
+        self.send_facts(&facts, Then::Removed(logs));
+    }
+
+    pub(super) fn land_removal(&mut self, log: LogId) {
+        if let Some(slot) = self.slots.remove(&log) {
+            let in_memory: u64 = slot.shared.view().tail.iter().map(|e| e.bytes.len() as u64).sum();
+            self.tail_bytes -= in_memory;
+            self.unsettled_bytes -= slot.unsettled_bytes;
+            if let Some(frame) = slot.oldest {
+                self.by_age.remove(&(frame, log));
+            }
+            self.due.remove(&log);
+        }
+        self.tasks.push(Task::RemoveLog(log));
+    }
+
+    pub(super) fn trim(&mut self, log: LogId, below: Offset, reply: oneshot::Sender<Result<Bounds, Error>>) {
+        let Some(slot) = self.slots.get_mut(&log) else {
+            let _ = reply.send(Err(Error::NoSuchLog));
+            return;
+        };
+        let bounds = slot.shared.view().bounds();
+        if below > bounds.end {
+            let _ = reply.send(Err(Error::OutOfRange(bounds)));
+        } else if below <= slot.line.start {
+            // Already given up; a start never moves back. It may not be durable yet: a later trim of nothing tells.
+            let _ = reply.send(Ok(Bounds { start: slot.line.start, ..bounds }));
+        } else {
+            slot.line.start = below;
+            self.send_facts(&[Fact::Start { log, at: below }], Then::Trimmed(log, below, reply));
+        }
+    }
+
+    pub(super) fn land_trim(&mut self, log: LogId, below: Offset) -> Result<Bounds, Error> {
+        let slot = self.slots.get_mut(&log).ok_or(Error::NoSuchLog)?;
+        let mut view = slot.shared.view();
+        view.start = view.start.max(below);
+        let mut unsettled = 0;
+        while let Some(entry) = view.tail.front().filter(|e| e.end <= below) {
+            let bytes = entry.bytes.len() as u64;
+            self.tail_bytes -= bytes;
+            if entry.first >= view.settled {
+                unsettled += bytes;
+            }
+            view.tail.pop_front();
+        }
+        // The settler may be writing into the last segment; then it goes when that is done.
+        let spared = usize::from(slot.settling);
+        let bases = view.drop_extents(below, spared);
+        // A batch that straddles the new start still has to be settled whole.
+        let kept = view.tail.front().map_or(below, |e| e.first.min(below));
+        view.settled = view.settled.max(kept);
+        view.wake();
+        let bounds = view.bounds();
+        drop(view);
+        self.forget_unsettled(log, unsettled);
+        if !bases.is_empty() {
+            self.tasks.push(Task::RemoveSegments(log, bases));
+        }
+        Ok(bounds)
+    }
+
+    pub(super) fn cut(&mut self, logs: &[LogId]) -> Vec<(LogId, Offset)> {
+        let mut cuts = Vec::with_capacity(logs.len());
+        for log in logs {
+            if let Some(slot) = self.slots.get_mut(log) {
+                slot.line.rules.open_shard = None;
+                cuts.push((*log, slot.line.next));
+            }
+        }
+        cuts
+    }
+
+    pub(super) fn raise_epochs(&mut self, logs: Vec<LogId>) {
+        let mut raised = Vec::new();
+        for log in logs {
+            if let Some(slot) = self.slots.get_mut(&log) {
+                let (epoch, from) = (slot.line.epoch() + 1, slot.line.next);
+                if slot.line.epochs.is_empty() {
+                    slot.line.epochs.push((0, Offset(0)));
+                    slot.shared.view().epochs.push((0, Offset(0)));
+                }
+                slot.line.epochs.push((epoch, from));
+                raised.push((log, epoch, from));
+            }
+        }
+        let facts: Vec<Fact> =
+            raised.iter().map(|(log, epoch, from)| Fact::Epoch { log: *log, epoch: *epoch, from: *from }).collect();
+        if !facts.is_empty() {
+            self.send_facts(&facts, Then::Epochs(raised));
+        }
+    }
+
+    pub(super) fn expire_producers(&mut self, now: Timestamp, after_ms: i64) {
+        for slot in self.slots.values_mut() {
+            slot.line.producers.expire(now, after_ms);
+        }
+    }
+}

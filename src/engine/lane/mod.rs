@@ -1,0 +1,296 @@
+//! The one writer of a set of logs. One turn: everything that arrived gets its place and is written to the journal; the
+//! syncer makes it durable meanwhile; what is durable is published, answered, and in time settled into segments.
+//! What happens to a batch reads in this order: `place.rs`, `publish.rs`, `settle.rs`; `logs.rs` is about the logs.
+//! No `.await`, no clock and no chance in here: the driver (engine/driver.rs) calls [`Lane::turn`] with the time.
+
+mod inbox;
+mod logs;
+mod place;
+mod publish;
+mod settle;
+
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::io;
+use std::sync::Arc;
+
+use bytes::BytesMut;
+use tokio::sync::oneshot;
+
+use super::frame::Settled;
+use super::tail::{Entry, Logs, Shared};
+use super::vault::{Job, Segment};
+use super::{Bounds, Error, Group, Permit, Placed, Refused};
+use crate::ids::{LogId, Offset, Timestamp};
+use crate::log::line::{Line, Rules};
+use crate::store::journal::{FrameNo, Journal};
+pub use inbox::Inbox;
+
+/// The lane's limits; each is a configuration key.
+#[derive(Clone, Debug)]
+pub struct Limits {
+    /// A log is settled when this much of it waits.
+    pub settle_bytes: u64,
+    /// All unsettled bytes together; appends wait above it, and settling is forced from half of it on.
+    pub unsettled_bytes: u64,
+    /// The journal's files; the oldest logs are settled to get below it.
+    pub journal_bytes: u64,
+    /// Newest batches kept in memory, settled or not.
+    pub tail_bytes: u64,
+}
+
+/// What the lane is told.
+pub enum News {
+    Append(Appending),
+    /// Logs that exist from now on, or have new rules.
+    Open(Vec<(LogId, Rules)>),
+    Remove(Vec<LogId>),
+    Trim(LogId, Offset, oneshot::Sender<Result<Bounds, Error>>),
+    /// Writers that name the open shard of these logs are refused from now on; says where each log ends.
+    Cut(Vec<LogId>, oneshot::Sender<Vec<(LogId, Offset)>>),
+    /// The leader epoch rises (the log lost a tail).
+    RaiseEpoch(Vec<LogId>),
+    Synced(FrameNo),
+    Settled(Vec<(Arc<Segment>, Settled)>),
+    /// Settling failed for lack of space; try again later.
+    NotSettled,
+    Snapshotted(FrameNo),
+    /// How many more bytes may be written before the disk's reserve is touched; said anew from time to time.
+    Room(u64),
+    ExpireProducers {
+        now: Timestamp,
+        after_ms: i64,
+    },
+    Stop(oneshot::Sender<()>),
+}
+
+pub struct Appending {
+    pub group: Group,
+    pub reply: oneshot::Sender<Result<Vec<Placed>, Refused>>,
+    pub permit: Permit,
+}
+
+/// What the driver has to do after a turn.
+#[derive(Default)]
+pub struct Turn {
+    /// Sync the journal up to at least here.
+    pub sync: Option<FrameNo>,
+    /// Take another turn at this moment even without news.
+    pub wake: Option<Timestamp>,
+    /// For the settler, in this order.
+    pub tasks: Vec<Task>,
+    pub stopped: bool,
+}
+
+/// Work for the settler's thread.
+pub enum Task {
+    Settle(Vec<Job>),
+    Snapshot { frame: FrameNo, table: Vec<u8> },
+    RemoveSegments(LogId, Vec<Offset>),
+    RemoveLog(LogId),
+}
+
+/// One log as its writer sees it.
+pub struct Slot {
+    pub line: Line,
+    pub shared: Arc<Shared>,
+    chunk: BytesMut,
+    chunk_bytes: usize,
+    /// Published bytes that are not in a segment yet, and the frame of the first of them.
+    unsettled_bytes: u64,
+    oldest: Option<FrameNo>,
+    /// Placed and not yet published.
+    unpublished: u32,
+    settling: bool,
+}
+
+/// A frame that has been written and waits to be durable.
+struct Flight {
+    frame: FrameNo,
+    publish: Vec<(LogId, Entry)>,
+    then: Then,
+}
+
+enum Then {
+    Receipt(oneshot::Sender<Result<Vec<Placed>, Refused>>, Vec<Placed>),
+    Settled(Vec<(Arc<Segment>, Settled)>),
+    Trimmed(LogId, Offset, oneshot::Sender<Result<Bounds, Error>>),
+    Removed(Vec<LogId>),
+    Epochs(Vec<(LogId, u32, Offset)>),
+}
+
+/// A frame about to be written.
+struct Outgoing {
+    kind: u8,
+    head: Vec<u8>,
+    publish: Vec<(LogId, Entry)>,
+    then: Then,
+}
+
+pub struct Lane {
+    journal: Journal,
+    inbox: Arc<Inbox>,
+    logs: Arc<Logs>,
+    limits: Limits,
+    slots: BTreeMap<LogId, Slot>,
+    waiting: VecDeque<Appending>,
+    outgoing: Vec<Outgoing>,
+    flights: VecDeque<Flight>,
+    synced: FrameNo,
+    /// When written but unsynced relaxed batches must be synced.
+    sync_due: Option<Timestamp>,
+    /// Logs by the frame of their first unsettled batch.
+    by_age: BTreeSet<(FrameNo, LogId)>,
+    /// Logs with enough unsettled bytes to be worth a write of their own.
+    due: BTreeSet<LogId>,
+    /// Settled batches still in memory, oldest first.
+    cached: VecDeque<(LogId, Offset)>,
+    tail_bytes: u64,
+    unsettled_bytes: u64,
+    settling: bool,
+    facts_in_flight: u32,
+    snapshot: Snapshot,
+    room_bytes: u64,
+    /// An error met where none can be returned; ends the turn.
+    broken: Option<io::Error>,
+    stopping: Option<oneshot::Sender<()>>,
+    tasks: Vec<Task>,
+}
+
+enum Snapshot {
+    None,
+    /// Taken, to be handed out when everything it saw is durable.
+    Taken(FrameNo, Vec<u8>),
+    Writing,
+}
+
+impl Slot {
+    pub fn new(line: Line, shared: Arc<Shared>) -> Slot {
+        Slot {
+            line,
+            shared,
+            chunk: BytesMut::new(),
+            chunk_bytes: 0,
+            unsettled_bytes: 0,
+            oldest: None,
+            unpublished: 0,
+            settling: false,
+        }
+    }
+}
+
+impl Lane {
+    /// A lane over a replayed journal: `slots` hold what was recovered, with their tails published.
+    pub fn new(
+        journal: Journal,
+        inbox: Arc<Inbox>,
+        logs: Arc<Logs>,
+        limits: Limits,
+        slots: BTreeMap<LogId, Slot>,
+    ) -> Lane {
+        let synced = journal.written();
+        let mut lane = Lane {
+            journal,
+            inbox,
+            logs,
+            limits,
+            slots: BTreeMap::new(),
+            waiting: VecDeque::new(),
+            outgoing: Vec::new(),
+            flights: VecDeque::new(),
+            synced,
+            sync_due: None,
+            by_age: BTreeSet::new(),
+            due: BTreeSet::new(),
+            cached: VecDeque::new(),
+            tail_bytes: 0,
+            unsettled_bytes: 0,
+            settling: false,
+            facts_in_flight: 0,
+            snapshot: Snapshot::None,
+            room_bytes: u64::MAX,
+            broken: None,
+            stopping: None,
+            tasks: Vec::new(),
+        };
+        for (id, mut slot) in slots {
+            let (bytes, oldest) = {
+                let view = slot.shared.view();
+                (view.tail.iter().map(|e| e.bytes.len() as u64).sum(), view.tail.front().map(|e| e.frame))
+            };
+            lane.logs.insert(slot.shared.clone());
+            slot.unsettled_bytes = bytes;
+            slot.oldest = oldest;
+            lane.tail_bytes += bytes;
+            lane.unsettled_bytes += bytes;
+            if let Some(frame) = oldest {
+                lane.by_age.insert((frame, id));
+            }
+            if bytes >= lane.limits.settle_bytes {
+                lane.due.insert(id);
+            }
+            lane.slots.insert(id, slot);
+        }
+        lane
+    }
+
+    /// Everything that arrived gets its place and is written. An error is final: the lane must not be used again.
+    pub fn turn(&mut self, now: Timestamp) -> io::Result<Turn> {
+        for news in self.inbox.take() {
+            match news {
+                News::Append(appending) => self.waiting.push_back(appending),
+                News::Synced(upto) => self.publish(upto),
+                News::Open(logs) => self.open(logs),
+                News::Remove(logs) => self.remove(logs),
+                News::Trim(log, below, reply) => self.trim(log, below, reply),
+                News::Cut(logs, reply) => {
+                    // What waits was sent before the cut and stands before it.
+                    while let Some(appending) = self.waiting.pop_front() {
+                        self.place(appending, now)?;
+                    }
+                    drop(reply.send(self.cut(&logs)));
+                }
+                News::RaiseEpoch(logs) => self.raise_epochs(logs),
+                News::Settled(done) => self.record_settled(done),
+                News::NotSettled => self.settling_failed(),
+                News::Snapshotted(frame) => self.forget(frame)?,
+                News::Room(bytes) => self.room_bytes = bytes,
+                News::ExpireProducers { now, after_ms } => self.expire_producers(now, after_ms),
+                News::Stop(reply) => self.stopping = Some(reply),
+            }
+        }
+        while self.unsettled_bytes < self.limits.unsettled_bytes || self.stopping.is_some() {
+            let Some(appending) = self.waiting.pop_front() else { break };
+            self.place(appending, now)?;
+        }
+        let mut sync = self.write(now)?;
+        if self.flights.is_empty() && self.sync_due.is_none() {
+            self.journal.mark()?;
+        }
+        self.choose_settling();
+        self.take_snapshot();
+        if let Snapshot::Taken(frame, _) = self.snapshot
+            && sync.is_none()
+        {
+            // What it saw may end in frames nobody else waits for.
+            sync = Some(frame);
+        }
+        let stopped = self.stop_if_done();
+        // Tasks may be all that is left to do before stopping, and nothing will tell when they are done.
+        let wake = if self.stopping.is_some() && !self.tasks.is_empty() { Some(now) } else { self.sync_due };
+        Ok(Turn { sync, wake, tasks: std::mem::take(&mut self.tasks), stopped })
+    }
+
+    fn stop_if_done(&mut self) -> bool {
+        let idle = self.flights.is_empty() && self.waiting.is_empty() && !self.settling;
+        if !(idle && self.outgoing.is_empty() && self.tasks.is_empty() && matches!(self.snapshot, Snapshot::None)) {
+            return false;
+        }
+        match self.stopping.take() {
+            Some(reply) => {
+                let _ = reply.send(());
+                true
+            }
+            None => false,
+        }
+    }
+}

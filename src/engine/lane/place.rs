@@ -1,0 +1,148 @@
+//! A batch gets its place: it is judged, copied once into its log's memory, stamped there, and waits for the write at the
+//! end of the turn. Nothing is written or shown to readers here.
+
+use std::io;
+
+use bytes::{Bytes, BytesMut};
+use tokio::sync::oneshot;
+
+use super::{Appending, Flight, Lane, Outgoing, Slot, Then};
+use crate::engine::frame::{self, Member};
+use crate::engine::tail::Entry;
+use crate::engine::{Error, Group, Origin, Placed, Refused};
+use crate::ids::{LogId, Offset, Timestamp};
+use crate::log::line::Terms;
+use crate::log::producers::Verdict;
+use crate::record::batch;
+use crate::store::is_full;
+
+/// The largest memory chunk that several small batches of one log share.
+const CHUNK_BYTES: usize = 64 * 1024;
+/// The batches of one group, all together: they stand in one frame.
+const GROUP_BYTES: u64 = 256 << 20;
+
+impl Lane {
+    pub(super) fn place(&mut self, appending: Appending, now: Timestamp) -> io::Result<()> {
+        let Appending { group, reply, permit } = appending;
+        let verdicts = match self.decide(&group) {
+            Ok(verdicts) => verdicts,
+            Err(refused) => {
+                // The receiver may have gone away; then nobody wants to know.
+                let _ = reply.send(Err(refused));
+                return Ok(());
+            }
+        };
+        let bytes: usize = group.parts.iter().map(|p| p.batch.bytes.len()).sum();
+        if bytes as u64 > GROUP_BYTES {
+            let _ = reply.send(Err(Refused { part: 0, error: Error::TooLarge { limit: GROUP_BYTES as u32 } }));
+            return Ok(());
+        }
+        match self.journal.reserve((4 + bytes + 28 * group.parts.len()) as u64) {
+            // Twice: once in the journal, once in a segment.
+            Ok(()) => self.room_bytes = self.room_bytes.saturating_sub(2 * bytes as u64),
+            Err(e) if is_full(&e) => {
+                let _ = reply.send(Err(Refused { part: 0, error: Error::Full }));
+                return Ok(());
+            }
+            Err(e) => return Err(e),
+        }
+        let mut placed = Vec::with_capacity(group.parts.len());
+        let mut members = Vec::with_capacity(group.parts.len());
+        let mut publish = Vec::with_capacity(group.parts.len());
+        for (part, verdict) in group.parts.iter().zip(verdicts) {
+            let slot = self.slots.get_mut(&part.log).expect("decided for this log a moment ago");
+            let start = slot.line.start;
+            match verdict {
+                Verdict::Duplicate { first, arrived } => {
+                    placed.push(Placed { log: part.log, first, arrived, start, duplicate: true });
+                }
+                Verdict::New => {
+                    let first = slot.line.next;
+                    let arrived = slot.line.arrival(now);
+                    let bytes = slot.copy_in(&part.batch.bytes, first, arrived);
+                    slot.line.place(&part.batch.header, first, arrived);
+                    slot.unpublished += 1;
+                    let max_time =
+                        if slot.line.rules.append_time { arrived } else { Timestamp(part.batch.header.max_timestamp) };
+                    members.push(Member { log: part.log, first, arrived, bytes: bytes.len() as u32 });
+                    placed.push(Placed { log: part.log, first, arrived, start, duplicate: false });
+                    publish.push((part.log, Entry { first, end: slot.line.next, bytes, arrived, max_time, frame: 0 }));
+                }
+            }
+        }
+        drop(permit);
+        if members.is_empty() {
+            self.answer_duplicate(reply, placed);
+            return Ok(());
+        }
+        let mut head = Vec::with_capacity(4 + members.len() * 28);
+        frame::encode_group(&members, &mut head);
+        self.outgoing.push(Outgoing { kind: frame::GROUP, head, publish, then: Then::Receipt(reply, placed) });
+        Ok(())
+    }
+
+    /// Judges every part before any is placed: all or none.
+    pub(super) fn decide(&self, group: &Group) -> Result<Vec<Verdict>, Refused> {
+        let refuse = |part, error| Refused { part, error };
+        if self.stopping.is_some() {
+            return Err(refuse(0, Error::ShuttingDown));
+        }
+        let mut verdicts = Vec::with_capacity(group.parts.len());
+        let mut ends: Vec<(LogId, Offset)> = Vec::new();
+        for (i, part) in group.parts.iter().enumerate() {
+            let slot = self.slots.get(&part.log).ok_or(refuse(i, Error::NoSuchLog))?;
+            let known = ends.iter().position(|(log, _)| *log == part.log);
+            let next = known.map_or(slot.line.next, |k| ends[k].1);
+            let terms = Terms { expect: part.expect, shard: part.shard, origin: group.origin };
+            let verdict = slot.line.decide(&part.batch.header, terms, next).map_err(|error| refuse(i, error))?;
+            if self.room_bytes == 0 && group.origin == Origin::Client {
+                return Err(refuse(i, Error::Full));
+            }
+            if matches!(verdict, Verdict::New) && group.parts.len() > 1 {
+                let end = next.plus(part.batch.header.offsets());
+                match known {
+                    Some(k) => ends[k].1 = end,
+                    None => ends.push((part.log, end)),
+                }
+            }
+            verdicts.push(verdict);
+        }
+        Ok(verdicts)
+    }
+
+    /// A duplicate is answered when its original is durable, which it is once everything written so far is.
+    pub(super) fn answer_duplicate(
+        &mut self,
+        reply: oneshot::Sender<Result<Vec<Placed>, Refused>>,
+        placed: Vec<Placed>,
+    ) {
+        let then = Then::Receipt(reply, placed);
+        if !self.outgoing.is_empty() {
+            // The original may be in this very turn: ride behind it, on a frame without batches of its own.
+            let mut head = Vec::new();
+            frame::encode_group(&[], &mut head);
+            self.push_bare(frame::GROUP, head, then);
+        } else if let Some(last) = self.flights.back() {
+            self.flights.push_back(Flight { frame: last.frame, publish: Vec::new(), then });
+        } else {
+            self.land(Flight { frame: self.synced, publish: Vec::new(), then });
+        }
+    }
+}
+
+impl Slot {
+    /// The one copy: into the log's memory, stamped there.
+    fn copy_in(&mut self, bytes: &[u8], first: Offset, arrived: Timestamp) -> Bytes {
+        if self.chunk.capacity() < bytes.len() {
+            self.chunk_bytes = (self.chunk_bytes * 2).clamp(bytes.len().min(CHUNK_BYTES), CHUNK_BYTES);
+            self.chunk = BytesMut::with_capacity(bytes.len().max(self.chunk_bytes));
+        }
+        self.chunk.extend_from_slice(bytes);
+        let mut copy = self.chunk.split();
+        if self.line.rules.append_time {
+            batch::stamp_log_append_time(&mut copy, arrived);
+        }
+        batch::stamp(&mut copy, first, self.line.epoch());
+        copy.freeze()
+    }
+}

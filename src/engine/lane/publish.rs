@@ -1,0 +1,136 @@
+//! What was placed is written to the journal; when it is durable it lands: readers may see it, and whoever waits for it
+//! is answered. Frames land in the order they were written.
+
+use std::io;
+
+use super::{Flight, Lane, Outgoing, Then};
+use crate::engine::frame::{self, Fact};
+use crate::ids::Timestamp;
+use crate::store::journal::{FrameNo, FrameOut};
+
+impl Lane {
+    pub(super) fn write(&mut self, now: Timestamp) -> io::Result<Option<FrameNo>> {
+        let mut strict = false;
+        if let Some(e) = self.broken.take() {
+            return Err(e);
+        }
+        if !self.outgoing.is_empty() {
+            let outgoing = std::mem::take(&mut self.outgoing);
+            let slices: Vec<Vec<&[u8]>> = outgoing
+                .iter()
+                .map(|o| std::iter::once(&o.head[..]).chain(o.publish.iter().map(|(_, e)| &e.bytes[..])).collect())
+                .collect();
+            let frames: Vec<FrameOut<'_>> =
+                outgoing.iter().zip(&slices).map(|(o, s)| FrameOut { kind: o.kind, slices: s }).collect();
+            let last = self.journal.write(&frames)?;
+            drop(frames);
+            drop(slices);
+            let first = last + 1 - outgoing.len() as u64;
+            for (frame, mut out) in (first..).zip(outgoing) {
+                out.publish.iter_mut().for_each(|(_, e)| e.frame = frame);
+                let flight = Flight { frame, publish: out.publish, then: out.then };
+                match self.relaxed_ms(&flight) {
+                    Some(ms) => {
+                        let due = now.plus_ms(ms);
+                        self.sync_due = Some(self.sync_due.map_or(due, |d| d.min(due)));
+                        self.land(flight);
+                    }
+                    None => {
+                        strict = true;
+                        self.flights.push_back(flight);
+                    }
+                }
+            }
+        }
+        if strict || self.sync_due.is_some_and(|due| due <= now || self.stopping.is_some()) {
+            self.sync_due = None;
+            return Ok(Some(self.journal.written()));
+        }
+        Ok(None)
+    }
+
+    /// Whether a flight may be published before it is synced: all its logs opted out, and none waits for a sync.
+    pub(super) fn relaxed_ms(&self, flight: &Flight) -> Option<i64> {
+        let mut least = None;
+        for (log, _) in &flight.publish {
+            let slot = self.slots.get(log)?;
+            let ms = slot.line.rules.relaxed_ms?;
+            let mine = flight.publish.iter().filter(|(l, _)| l == log).count() as u32;
+            if slot.unpublished > mine {
+                return None;
+            }
+            least = Some(least.map_or(ms, |l: i64| l.min(ms)));
+        }
+        least
+    }
+
+    pub(super) fn publish(&mut self, upto: FrameNo) {
+        self.synced = self.synced.max(upto);
+        self.journal.note_durable(self.synced);
+        while self.flights.front().is_some_and(|f| f.frame <= self.synced) {
+            let flight = self.flights.pop_front().expect("looked at it");
+            self.land(flight);
+        }
+    }
+
+    /// A flight has arrived: readers may see its batches, and whoever waits for it is answered.
+    pub(super) fn land(&mut self, flight: Flight) {
+        for (log, entry) in flight.publish {
+            let Some(slot) = self.slots.get_mut(&log) else { continue };
+            let bytes = entry.bytes.len() as u64;
+            slot.unpublished -= 1;
+            slot.unsettled_bytes += bytes;
+            self.tail_bytes += bytes;
+            self.unsettled_bytes += bytes;
+            if slot.oldest.is_none() {
+                slot.oldest = Some(entry.frame);
+                self.by_age.insert((entry.frame, log));
+            }
+            if slot.unsettled_bytes >= self.limits.settle_bytes && !slot.settling {
+                self.due.insert(log);
+            }
+            let mut view = slot.shared.view();
+            view.end = entry.end;
+            view.tail.push_back(entry);
+            view.wake();
+        }
+        match flight.then {
+            Then::Receipt(reply, placed) => drop(reply.send(Ok(placed))),
+            Then::Settled(done) => {
+                self.facts_in_flight -= 1;
+                done.into_iter().for_each(|(segment, settled)| self.land_settled(segment, settled));
+                self.settling = false;
+                self.evict();
+            }
+            Then::Trimmed(log, below, reply) => {
+                self.facts_in_flight -= 1;
+                let _ = reply.send(self.land_trim(log, below));
+            }
+            Then::Removed(logs) => {
+                self.facts_in_flight -= 1;
+                logs.into_iter().for_each(|log| self.land_removal(log));
+            }
+            Then::Epochs(raised) => {
+                self.facts_in_flight -= 1;
+                for (log, epoch, from) in raised {
+                    if let Some(slot) = self.slots.get(&log) {
+                        slot.shared.view().epochs.push((epoch, from));
+                    }
+                }
+            }
+        }
+    }
+
+    pub(super) fn send_facts(&mut self, facts: &[Fact], then: Then) {
+        self.facts_in_flight += 1;
+        self.push_bare(frame::FACTS, frame::encode_facts(facts), then);
+    }
+
+    /// A frame without batches.
+    pub(super) fn push_bare(&mut self, kind: u8, head: Vec<u8>, then: Then) {
+        if let Err(e) = self.journal.reserve(head.len() as u64) {
+            self.broken.get_or_insert(e);
+        }
+        self.outgoing.push(Outgoing { kind, head, publish: Vec::new(), then });
+    }
+}

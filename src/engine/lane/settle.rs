@@ -1,0 +1,193 @@
+//! What is durable leaves the journal: it is settled into segments, then memory and old journal files are given up. The
+//! settler's thread does the work; here it is only chosen and its outcome recorded.
+
+use std::io;
+use std::sync::Arc;
+
+use super::{Lane, Snapshot, Task, Then};
+use crate::engine::frame::{Fact, Settled};
+use crate::engine::table;
+use crate::engine::tail::Extent;
+use crate::engine::vault::{Job, Segment};
+use crate::ids::LogId;
+use crate::store::journal::FrameNo;
+
+/// How many logs and bytes one round of settling takes at most.
+const ROUND_JOBS: usize = 256;
+const ROUND_BYTES: u64 = 32 << 20;
+
+impl Lane {
+    /// Hands the settler one round: logs that are due, and the oldest ones where memory or the journal asks for it.
+    pub(super) fn choose_settling(&mut self) {
+        if self.settling {
+            return;
+        }
+        let mut chosen: Vec<LogId> = self.due.iter().copied().take(ROUND_JOBS).collect();
+        let pressed = self.unsettled_bytes > self.limits.unsettled_bytes / 2;
+        let oldest_file = self.journal.oldest_file_last_frame();
+        let crowded = self.journal.live_bytes() > self.limits.journal_bytes;
+        if pressed || crowded {
+            for (frame, log) in &self.by_age {
+                let wanted = pressed || oldest_file.is_some_and(|last| *frame <= last);
+                if chosen.len() >= ROUND_JOBS || !wanted {
+                    break;
+                }
+                if !chosen.contains(log) {
+                    chosen.push(*log);
+                }
+            }
+        }
+        let mut jobs = Vec::new();
+        let mut bytes = 0;
+        for log in chosen {
+            if bytes >= ROUND_BYTES {
+                break;
+            }
+            if let Some(job) = self.job(log) {
+                bytes += job.entries.iter().map(|e| e.bytes.len() as u64).sum::<u64>();
+                jobs.push(job);
+            }
+        }
+        if !jobs.is_empty() {
+            self.settling = true;
+            self.tasks.push(Task::Settle(jobs));
+        }
+    }
+
+    /// What of a log can be settled now: durable, not yet settled, into one segment.
+    pub(super) fn job(&mut self, log: LogId) -> Option<Job> {
+        let slot = self.slots.get_mut(&log)?;
+        self.due.remove(&log);
+        let view = slot.shared.view();
+        if view.removed {
+            return None;
+        }
+        let begin = view.tail.partition_point(|e| e.first < view.settled);
+        let mut entries = Vec::new();
+        let mut bytes = 0;
+        for entry in view.tail.range(begin..).take_while(|e| e.frame <= self.synced) {
+            bytes += entry.bytes.len() as u64;
+            if bytes > ROUND_BYTES && !entries.is_empty() {
+                break;
+            }
+            entries.push(entry.clone());
+        }
+        let first = entries.first()?;
+        let rules = &slot.line.rules;
+        let last = view.extents.last().filter(|x| {
+            let full = x.settled.bytes + bytes > rules.segment_bytes;
+            let old = first.arrived.0 - x.settled.arrived.0 > rules.segment_ms;
+            // Relative offsets in Kafka's index files are 32 bits wide.
+            let far = first.first.0 - x.settled.base.0 > i32::MAX as u64 / 2;
+            !(full || old || far)
+        });
+        let (segment, from) = match last {
+            Some(extent) => (extent.segment.clone(), Some(extent.settled)),
+            None => (Arc::new(Segment::new(log, first.first)), None),
+        };
+        drop(view);
+        slot.settling = true;
+        Some(Job { segment, from, entries })
+    }
+
+    pub(super) fn record_settled(&mut self, done: Vec<(Arc<Segment>, Settled)>) {
+        let facts: Vec<Fact> =
+            done.iter().map(|(s, settled)| Fact::Settled { log: s.log, settled: *settled }).collect();
+        self.send_facts(&facts, Then::Settled(done));
+    }
+
+    pub(super) fn land_settled(&mut self, segment: Arc<Segment>, settled: Settled) {
+        let log = segment.log;
+        let Some(slot) = self.slots.get_mut(&log) else {
+            self.tasks.push(Task::RemoveLog(log));
+            return;
+        };
+        slot.settling = false;
+        let mut view = slot.shared.view();
+        let from = view.settled;
+        let unsettled: u64 =
+            view.tail.iter().filter(|e| e.first >= from && e.first < settled.end).map(|e| e.bytes.len() as u64).sum();
+        match view.extents.last_mut().filter(|x| x.settled.base == settled.base) {
+            Some(extent) => extent.settled = settled,
+            None => view.extents.push(Extent { settled, segment }),
+        }
+        view.settled = view.settled.max(settled.end);
+        let start = view.start;
+        let bases = view.drop_extents(start, 0);
+        drop(view);
+        if !bases.is_empty() {
+            self.tasks.push(Task::RemoveSegments(log, bases));
+        }
+        self.cached.push_back((log, settled.end));
+        self.forget_unsettled(log, unsettled);
+    }
+
+    /// `bytes` of a log no longer wait to be settled.
+    pub(super) fn forget_unsettled(&mut self, log: LogId, bytes: u64) {
+        let Some(slot) = self.slots.get_mut(&log) else { return };
+        slot.unsettled_bytes -= bytes;
+        self.unsettled_bytes -= bytes;
+        if let Some(frame) = slot.oldest.take() {
+            self.by_age.remove(&(frame, log));
+        }
+        let view = slot.shared.view();
+        let begin = view.tail.partition_point(|e| e.first < view.settled);
+        slot.oldest = view.tail.get(begin).map(|e| e.frame);
+        if let Some(frame) = slot.oldest {
+            self.by_age.insert((frame, log));
+        }
+        if slot.unsettled_bytes >= self.limits.settle_bytes && !slot.settling {
+            self.due.insert(log);
+        } else {
+            self.due.remove(&log);
+        }
+    }
+
+    pub(super) fn settling_failed(&mut self) {
+        self.settling = false;
+        for (id, slot) in &mut self.slots {
+            if std::mem::take(&mut slot.settling) && slot.unsettled_bytes >= self.limits.settle_bytes {
+                self.due.insert(*id);
+            }
+        }
+    }
+
+    /// Settled batches leave memory, oldest first, while there is too much of it.
+    pub(super) fn evict(&mut self) {
+        while self.tail_bytes > self.limits.tail_bytes {
+            let Some((log, end)) = self.cached.pop_front() else { break };
+            let Some(slot) = self.slots.get(&log) else { continue };
+            let mut view = slot.shared.view();
+            while let Some(entry) = view.tail.front().filter(|e| e.end <= end) {
+                self.tail_bytes -= entry.bytes.len() as u64;
+                view.tail.pop_front();
+            }
+        }
+    }
+
+    /// When nothing unsettled is left in the oldest journal file, a snapshot of the table lets that file go.
+    pub(super) fn take_snapshot(&mut self) {
+        if let Snapshot::Taken(frame, _) = self.snapshot
+            && self.synced >= frame
+            && let Snapshot::Taken(frame, table) = std::mem::replace(&mut self.snapshot, Snapshot::Writing)
+        {
+            self.tasks.push(Task::Snapshot { frame, table });
+        }
+        let Some(last) = self.journal.oldest_file_last_frame() else { return };
+        let crowded = self.journal.live_bytes() > self.limits.journal_bytes / 2;
+        let unsettled_from = self.by_age.first().map_or(FrameNo::MAX, |(frame, _)| *frame);
+        let flying_from = self.flights.front().map_or(FrameNo::MAX, |f| f.frame);
+        let free = unsettled_from.min(flying_from) > last && self.facts_in_flight == 0;
+        if crowded && free && matches!(self.snapshot, Snapshot::None) {
+            let frame = self.journal.written();
+            self.snapshot = Snapshot::Taken(frame, table::encode(frame, &self.slots));
+        }
+    }
+
+    pub(super) fn forget(&mut self, snapshot: FrameNo) -> io::Result<()> {
+        self.snapshot = Snapshot::None;
+        let unsettled_from = self.by_age.first().map_or(FrameNo::MAX, |(frame, _)| *frame);
+        let flying_from = self.flights.front().map_or(FrameNo::MAX, |f| f.frame);
+        self.journal.forget(unsettled_from.min(flying_from).min(snapshot + 1))
+    }
+}
