@@ -152,11 +152,14 @@ impl<'s> Cursor<'s> {
 pub struct Skipped {
     pub oversize: u64,
     pub undecodable: u64,
+    /// Withheld by the engine: their bytes no longer match their checksum.
+    pub damaged: u64,
 }
 
 impl Skipped {
     fn count(&self) {
-        for (reason, number) in [("oversize", self.oversize), ("undecodable", self.undecodable)] {
+        let reasons = [("oversize", self.oversize), ("undecodable", self.undecodable), ("damaged", self.damaged)];
+        for (reason, number) in reasons {
             if number > 0 {
                 metrics::SKIPPED_RECORDS.of(reason).add(number);
             }
@@ -219,7 +222,10 @@ impl Kinesis {
                     }
                 }
                 // Damaged records are withheld: a reader goes on behind them.
-                Err(Error::Corrupt { end, .. }) if end > cursor.next => cursor.next = end,
+                Err(Error::Corrupt { end, .. }) if end > cursor.next => {
+                    skipped.damaged += end.0 - cursor.next.0;
+                    cursor.next = end;
+                }
                 // What was there has been given up: a reader goes on at the horizon.
                 Err(Error::OutOfRange(bounds)) if bounds.start > cursor.next => cursor.next = bounds.start,
                 Err(Error::OutOfRange(_)) => break,
