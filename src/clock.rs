@@ -3,7 +3,7 @@
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, Ordering};
-use std::time::{Duration, SystemTime, UNIX_EPOCH};
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use crate::ids::Timestamp;
 
@@ -54,5 +54,20 @@ impl Clock {
                 }
             }
         }
+    }
+}
+
+/// How long something took, for metrics; nothing may be decided by it.
+#[derive(Debug)]
+pub struct Stopwatch(Instant);
+
+impl Stopwatch {
+    pub fn start() -> Stopwatch {
+        Stopwatch(Instant::now())
+    }
+
+    /// Microseconds since the start.
+    pub fn us(&self) -> u64 {
+        self.0.elapsed().as_micros() as u64
     }
 }

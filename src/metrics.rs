@@ -70,8 +70,8 @@ metrics! {
         "Streams in the catalog.";
     LOGS: Gauge = "interfluve_logs",
         "Logs in the catalog.";
-    EXPIRED_SEGMENTS: Counter = "interfluve_expired_segments_total",
-        "Segments given up by retention.";
+    GIVEN_UP_SEGMENTS: Counter = "interfluve_given_up_segments_total",
+        "Segments removed because their records were given up, by retention or on request.";
     DAMAGED_BATCHES: Counter = "interfluve_damaged_batches_total",
         "Stored batches that no longer match their checksum and are withheld.";
     FULL: Counter = "interfluve_refused_full_total",

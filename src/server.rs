@@ -240,6 +240,7 @@ fn look(engine: &Weak<Engine>) {
         catalog.streams().fold((0, 0), |(streams, logs), s| (streams + 1, logs + s.logs.len() as i64));
     metrics::STREAMS.set(streams);
     metrics::LOGS.set(logs);
+    metrics::INGRESS_BYTES.set(engine.admitted_bytes() as i64);
 }
 
 fn recovered(engine: &Engine, recovery: &Recovery) -> Recovered {

@@ -298,6 +298,23 @@ fn tests_wait_for_what_happens_and_not_for_time() {
     report("no test sleeps", findings);
 }
 
+/// A metric that nothing counts would always be 0, and be believed.
+#[test]
+fn every_metric_is_counted() {
+    let files = sources(&["src"]);
+    let (declared, others): (Vec<_>, Vec<_>) = files.iter().partition(|source| source.path == "src/metrics.rs");
+    let names = declared.iter().flat_map(|source| source.shipped.lines()).filter_map(|line| {
+        let (name, kind) = line.trim().split_once(": ")?;
+        let is_name = name.bytes().all(|b| b.is_ascii_uppercase() || b == b'_');
+        (is_name && kind.trim_end().ends_with('=')).then_some(name)
+    });
+    let names: Vec<&str> = names.collect();
+    assert!(names.len() > 10, "the declarations were not found: {names:?}");
+    let counted = |name: &str| others.iter().any(|source| source.shipped.contains(&format!("metrics::{name}")));
+    let unused = names.iter().filter(|name| !counted(name)).map(|name| name.to_string());
+    report("every metric is counted", unused.collect());
+}
+
 // ── docs
 
 #[test]

@@ -161,7 +161,7 @@ impl ServerSettings {
         if !refusals.is_empty() {
             return Err(refusals);
         }
-        typed(&given).map_err(|refusal| vec![refusal])
+        typed(&given).map_err(|refusal| vec![*refusal])
     }
 
     /// The value of every key and where it came from, in the order of `--help`.
@@ -173,7 +173,7 @@ impl ServerSettings {
     }
 }
 
-fn typed(given: &BTreeMap<&'static str, Text>) -> Result<ServerSettings, Refusal> {
+fn typed(given: &BTreeMap<&'static str, Text>) -> Result<ServerSettings, Box<Refusal>> {
     let from = Texts(given);
     Ok(ServerSettings {
         data_dir: match from.text("data.dir").as_str() {
@@ -270,16 +270,16 @@ impl Texts<'_> {
         Some(self.text(name)).filter(|address| !address.is_empty())
     }
 
-    fn refuse(&self, name: &'static str, value: &str, why: String) -> Refusal {
+    fn refuse(&self, name: &'static str, value: &str, why: String) -> Box<Refusal> {
         let (written, origin) = match self.0.get(name) {
             Some(text) => (text.written.clone(), text.origin.clone()),
             None => (name.into(), Origin::Default),
         };
-        Refusal { written, origin, bad: BadSetting::value(name, value, why) }
+        Box::new(Refusal { written, origin, bad: BadSetting::value(name, value, why) })
     }
 
     /// Listeners, each with what it advertises.
-    fn listeners(&self) -> Result<Vec<Listener>, Refusal> {
+    fn listeners(&self) -> Result<Vec<Listener>, Box<Refusal>> {
         let named = |item: &str| match item.split_once("://") {
             Some((name, address)) => (name.to_string(), address.to_string()),
             None => (String::new(), item.to_string()),

@@ -12,7 +12,8 @@ use tokio::sync::watch;
 use super::lane::{Inbox, Lane, News, Task, Turn};
 use super::table;
 use super::vault::Vault;
-use crate::clock::Clock;
+use crate::clock::{Clock, Stopwatch};
+use crate::metrics;
 use crate::store::journal::{FrameNo, Syncer};
 use crate::store::{Disk, is_full};
 
@@ -52,8 +53,11 @@ pub fn start_threads(parts: Parts) -> io::Result<Vec<JoinHandle<()>>> {
                 let guard = wanted.lock().unwrap_or_else(PoisonError::into_inner);
                 let guard = asked.wait_while(guard, |w| w.upto <= synced && !w.over);
                 let over = guard.unwrap_or_else(PoisonError::into_inner).over;
+                let watch = Stopwatch::start();
                 match syncer.sync() {
                     Ok(upto) => {
+                        metrics::SYNCS.inc();
+                        metrics::SYNC_SECONDS.observe_us(watch.us());
                         synced = upto;
                         inbox.put(News::Synced(upto));
                     }
@@ -157,6 +161,7 @@ fn perform(task: Task, vault: &Vault, disk: &dyn Disk) -> io::Result<Vec<News>> 
             Err(e) => Err(e),
         },
         Task::RemoveSegments(log, bases) => {
+            metrics::GIVEN_UP_SEGMENTS.add(bases.len() as u64);
             bases.into_iter().try_for_each(|base| vault.remove(log, base)).map(|()| Vec::new())
         }
         Task::RemoveLog(log) => vault.remove_log(log).map(|()| Vec::new()),

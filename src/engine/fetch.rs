@@ -10,6 +10,7 @@ use super::tail::{Logs, Shared, Source};
 use super::vault::{Segment, Vault};
 use super::{Bounds, Engine, Error, Fetch, Page, Read, Stored};
 use crate::ids::Offset;
+use crate::metrics;
 
 /// A reader's interest in some logs; taken back when dropped.
 struct Interest {
@@ -37,6 +38,7 @@ impl Engine {
             let (pages, bytes) = self.read_all(&want).await;
             let done = bytes >= want.min_bytes || pages.iter().any(Result::is_err);
             if done || self.clock.now() >= want.deadline {
+                metrics::FETCHED_BYTES.add(bytes as u64);
                 return pages;
             }
             match &interest {

@@ -444,6 +444,13 @@ impl Engine {
         Permit { _held: budget.clone().acquire_many_owned(bytes.min(limit)).await.ok() }
     }
 
+    /// Bytes that have been admitted and have no place yet.
+    pub fn admitted_bytes(&self) -> u64 {
+        let taken = |limit: u32, budget: &Semaphore| (limit as usize).saturating_sub(budget.available_permits()) as u64;
+        taken(self.options.ingress_limit_bytes, &self.ingress)
+            + taken(self.options.small_ingress_limit_bytes, &self.small_ingress)
+    }
+
     /// Fixes the place of every part of `group` behind everything appended to its log before this call: all or none.
     /// Not async: when it returns, the order is settled. The receipt resolves when it is durable.
     pub fn append(&self, group: Group, permit: Permit) -> Receipt {

@@ -18,6 +18,7 @@ use crate::engine::frame::Settled;
 use crate::engine::tail::Entry;
 use crate::ids::{LogId, Offset, Timestamp};
 use crate::log::segment::{self, HEAD_BYTES, Head, Settling, Slot};
+use crate::metrics;
 use crate::record::batch;
 use crate::store::{Disk, File, Open};
 
@@ -138,6 +139,7 @@ impl Vault {
             let (entry, head) = segment::encode(log, at, hash, &settling);
             let slices: Vec<&[u8]> = settling.iter().map(|s| s.bytes).collect();
             records.write_at(&slices, at)?;
+            metrics::SETTLED_BYTES.add(head.bytes);
             side.write_at(&[&entry], side_at)?;
             done.push(Settled {
                 base,
@@ -223,6 +225,7 @@ impl Vault {
         };
         let mut buffer = BytesMut::zeroed(bytes);
         records.read_exact_at(&mut buffer, begin)?;
+        metrics::DISK_READ_BYTES.add(bytes as u64);
         let mut buffer = buffer.freeze();
         for i in wanted {
             let slot = slots[i];
@@ -232,6 +235,7 @@ impl Vault {
                 range.batches.push(Stored { bytes: batch, arrived: slot.arrived });
             } else {
                 self.withheld.fetch_add(1, Ordering::Relaxed);
+                metrics::DAMAGED_BATCHES.inc();
                 tracing::error!(log = %head.log, first = %slot.first, end = %end_of(i), "a settled batch is damaged and withheld");
                 range.withheld.push((slot.first, end_of(i)));
             }

@@ -139,7 +139,10 @@ impl Place {
 /// 128 bits as Kafka writes them: base64 for URLs, without padding. A leading dash would be taken for an option by tools.
 pub fn cluster_id(random: u128) -> String {
     let text = URL_SAFE_NO_PAD.encode(random.to_be_bytes());
-    if text.starts_with('-') { format!("A{}", &text[1..]) } else { text }
+    match text.strip_prefix('-') {
+        Some(rest) => format!("A{rest}"),
+        None => text,
+    }
 }
 
 /// The file is there whole, or not at all.

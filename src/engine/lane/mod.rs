@@ -22,6 +22,7 @@ use super::vault::{Job, Segment};
 use super::{Bounds, Error, Group, Permit, Placed, Refused};
 use crate::ids::{LogId, Offset, Timestamp};
 use crate::log::line::{Line, Rules};
+use crate::metrics;
 use crate::store::journal::{FrameNo, Journal};
 pub use inbox::Inbox;
 
@@ -274,6 +275,8 @@ impl Lane {
             // What it saw may end in frames nobody else waits for.
             sync = Some(frame);
         }
+        metrics::UNSETTLED_BYTES.set(self.unsettled_bytes as i64);
+        metrics::TAIL_BYTES.set(self.tail_bytes as i64);
         let stopped = self.stop_if_done();
         // Tasks may be all that is left to do before stopping, and nothing will tell when they are done.
         let wake = if self.stopping.is_some() && !self.tasks.is_empty() { Some(now) } else { self.sync_due };

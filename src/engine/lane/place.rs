@@ -13,6 +13,7 @@ use crate::engine::{Error, Group, Origin, Placed, Refused};
 use crate::ids::{LogId, Offset, Timestamp};
 use crate::log::line::Terms;
 use crate::log::producers::Verdict;
+use crate::metrics;
 use crate::record::batch;
 use crate::store::is_full;
 
@@ -41,6 +42,7 @@ impl Lane {
             // Twice: once in the journal, once in a segment.
             Ok(()) => self.room_bytes = self.room_bytes.saturating_sub(2 * bytes as u64),
             Err(e) if is_full(&e) => {
+                metrics::FULL.inc();
                 let _ = reply.send(Err(Refused { part: 0, error: Error::Full }));
                 return Ok(());
             }
@@ -60,6 +62,8 @@ impl Lane {
                     let first = slot.line.next;
                     let arrived = slot.line.arrival(now);
                     let bytes = slot.copy_in(&part.batch.bytes, first, arrived);
+                    metrics::APPENDED_RECORDS.add(part.batch.header.record_count.max(0) as u64);
+                    metrics::APPENDED_BYTES.add(bytes.len() as u64);
                     slot.line.place(&part.batch.header, first, arrived);
                     slot.unpublished += 1;
                     let max_time =
@@ -96,6 +100,7 @@ impl Lane {
             let terms = Terms { expect: part.expect, shard: part.shard, origin: group.origin };
             let verdict = slot.line.decide(&part.batch.header, terms, next).map_err(|error| refuse(i, error))?;
             if self.room_bytes == 0 && group.origin == Origin::Client {
+                metrics::FULL.inc();
                 return Err(refuse(i, Error::Full));
             }
             if matches!(verdict, Verdict::New) && group.parts.len() > 1 {

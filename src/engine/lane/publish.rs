@@ -6,6 +6,7 @@ use std::io;
 use super::{Flight, Lane, Outgoing, Then};
 use crate::engine::frame::{self, Fact};
 use crate::ids::Timestamp;
+use crate::metrics;
 use crate::store::journal::{FrameNo, FrameOut};
 
 impl Lane {
@@ -23,6 +24,7 @@ impl Lane {
             let frames: Vec<FrameOut<'_>> =
                 outgoing.iter().zip(&slices).map(|(o, s)| FrameOut { kind: o.kind, slices: s }).collect();
             let last = self.journal.write(&frames)?;
+            metrics::JOURNAL_BYTES.add(slices.iter().flatten().map(|slice| slice.len() as u64).sum());
             drop(frames);
             drop(slices);
             let first = last + 1 - outgoing.len() as u64;
