@@ -306,7 +306,7 @@ fn every_metric_is_counted() {
     let names = declared.iter().flat_map(|source| source.shipped.lines()).filter_map(|line| {
         let (name, kind) = line.trim().split_once(": ")?;
         let is_name = name.bytes().all(|b| b.is_ascii_uppercase() || b == b'_');
-        (is_name && kind.trim_end().ends_with('=')).then_some(name)
+        (is_name && kind.trim_end_matches([',', ' ']).ends_with('=')).then_some(name)
     });
     let names: Vec<&str> = names.collect();
     assert!(names.len() > 10, "the declarations were not found: {names:?}");
