@@ -3,12 +3,13 @@
 
 use std::collections::BTreeMap;
 use std::future::Future;
-use std::sync::Arc;
+use std::sync::{Arc, Weak};
 
 use super::{
     Command, Commit, Described, Fetch, Fetched, Groups, Heartbeat, Join, Joined, Leave, Listed, Name, Refusal, Reply,
     Scratch, Settings, Sync, Synced,
 };
+use crate::clock::Clock;
 use crate::engine::catalog::{Born, Create, Kind};
 use crate::engine::ledgers::Ledger;
 use crate::engine::{Catalog, Change, Changed, Engine, Error};
@@ -46,16 +47,15 @@ impl Coordinator {
         // Nobody watches the state from outside.
         let ledger = Ledger::open(engine.clone(), log, Scratch::new(settings), Box::new(|_, _| None)).await?;
         let coordinator = Coordinator(ledger);
-        tokio::spawn(coordinator.clone().forget_deleted(engine));
+        tokio::spawn(coordinator.clone().forget_deleted(engine.clock().clone(), Arc::downgrade(&engine)));
         Ok(coordinator)
     }
 
     /// Streams are deleted through more doors than one, and a crash may come between: so the catalog is compared with
     /// what offsets are committed for, at the start and whenever it has changed.
-    async fn forget_deleted(self, engine: Arc<Engine>) {
+    async fn forget_deleted(self, clock: Clock, engine: Weak<Engine>) {
         let mut seen: Option<Arc<Catalog>> = None;
-        loop {
-            let catalog = engine.catalog();
+        while let Some(catalog) = engine.upgrade().map(|engine| engine.catalog()) {
             if seen.as_ref().is_none_or(|seen| !Arc::ptr_eq(seen, &catalog)) {
                 let Ok(topics) = self.topics().await else { return };
                 for (topic, id) in topics.into_iter().filter(|(topic, id)| is_gone(&catalog, topic, *id)) {
@@ -66,8 +66,7 @@ impl Coordinator {
                 }
                 seen = Some(catalog);
             }
-            let next = engine.clock().now().plus_ms(FORGET_EVERY_MS);
-            engine.clock().sleep_until(next).await;
+            clock.sleep_until(clock.now().plus_ms(FORGET_EVERY_MS)).await;
         }
     }
 

@@ -1,6 +1,11 @@
 //! Who is in a group: join, sync, heartbeat, leave and what happens when time runs out, exactly as Apache Kafka's classic
 //! coordinator behaves (KIP-134 first delay, KIP-345 static members, KIP-394 known ids, KIP-559 protocol checks,
 //! KIP-814 kept assignments). Every parked request is answered exactly once, whatever happens to its member.
+//!
+//! Three things no client should notice are otherwise than there: a group is remembered from its first stable or empty
+//! generation on, not from its first join; a request that is repeated while the first still waits ends the first with
+//! REBALANCE_IN_PROGRESS, where Kafka never answers it; and of two protocols with equal votes the first by name is taken,
+//! where Kafka takes any.
 
 use std::mem;
 

@@ -162,3 +162,14 @@ fn a_foreign_group_without_a_known_leader_comes_alive() {
     assert_eq!(live.leader.as_deref(), Some("m"));
     assert_eq!(live.instances.len(), 1, "an instance belongs to one member");
 }
+
+#[test]
+fn a_group_and_its_offsets_go_by_their_own_tombstones() {
+    let mut state = State::default();
+    for record in [group(Vec::new()), offset(None, 0), Record::Group { group: "g".into(), meta: None }] {
+        state.apply(&record);
+    }
+    assert_eq!((state.groups["g"].meta.is_none(), state.offset("g", "t", 5).is_some()), (true, true));
+    state.apply(&Record::Offset { group: "g".into(), topic: "t".into(), partition: 5, committed: None });
+    assert_eq!(state, State::default());
+}
