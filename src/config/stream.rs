@@ -186,6 +186,19 @@ impl StreamSettings {
         Ok(())
     }
 
+    /// The largest record that every face can show, key and value together: what AWS allows (1 MiB, up to 10 MiB per
+    /// stream: UpdateMaxRecordSize), as far as the stream takes batches of that size.
+    pub fn shown_limit_bytes(&self) -> usize {
+        (self.max_message_bytes as usize).clamp(1 << 20, 10 << 20)
+    }
+
+    /// Whether a record of these lengths is refused at its producer, because a face could not show it.
+    pub fn refuses_oversize(&self, key_bytes: Option<usize>, value_bytes: usize) -> bool {
+        // The longest a key can become where it has to be text: base64 with a mark, or a hash.
+        let key = key_bytes.map_or(5, |bytes| (5 + bytes.div_ceil(3) * 4).min(1024));
+        self.oversize == Oversize::Refuse && key + value_bytes > self.shown_limit_bytes()
+    }
+
     /// Whether records are durable before they are acknowledged: always, unless the stream says how late it may be.
     pub fn sync_before_ack(&self) -> bool {
         let always = |set: Option<i64>, least: i64| set.is_some_and(|value| value <= least);
@@ -348,6 +361,22 @@ mod tests {
             (&[("flush.messages", "1"), ("flush.ms", "1000")], true),
         ] {
             assert_eq!(parse(set).expect("good settings").sync_before_ack(), synced, "{set:?}");
+        }
+    }
+
+    #[test]
+    fn a_record_no_face_could_show_is_refused_only_where_asked() {
+        let big = 2 << 20;
+        let refuse = ("interfluve.oversize", "refuse");
+        for (set, bytes, refused) in [
+            (&[][..], big, false),
+            (&[refuse], big, true),
+            (&[refuse], 1_048_588 - 5, false),
+            (&[refuse], 1_048_588 - 4, true),
+            (&[refuse, ("max.message.bytes", "4194304")], big, false),
+            (&[refuse, ("max.message.bytes", "100000000")], 11 << 20, true),
+        ] {
+            assert_eq!(parse(set).expect("good settings").refuses_oversize(None, bytes), refused, "{set:?} {bytes}");
         }
     }
 

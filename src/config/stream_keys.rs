@@ -30,6 +30,8 @@ const fn whole(min: i64, max: i64, unit: Unit) -> Kind {
     Kind::Whole { min, max, unit }
 }
 
+const NOT_COMPACTED: &str = "nothing is compacted yet, so everything stays";
+const CODECS_CHOICE: &str = "batches are compressed again at the codec's own default";
 const ONE_COPY: &str = "there is one copy of a log";
 const NO_TIERS: &str = "there is one tier: the disk";
 
@@ -41,7 +43,7 @@ pub const STREAM_KEYS: &[Key] = &[
         Kind::ListOf(&["compact", "delete"]),
         "delete",
         "What happens to old records. `delete` gives up whole segments by `retention.ms` and `retention.bytes`; \
-         `compact` keeps the newest record of each key and refuses records without one; empty keeps everything.",
+         `compact` refuses records without a key and keeps everything (nothing is compacted yet); empty keeps everything.",
     )
     .server("log.cleanup.policy"),
     key(
@@ -51,7 +53,8 @@ pub const STREAM_KEYS: &[Key] = &[
         "-1",
         "The level used when batches are compressed again as gzip; -1 is the codec's own default.",
     )
-    .server("compression.gzip.level"),
+    .server("compression.gzip.level")
+    .shown(CODECS_CHOICE),
     key(
         "compression.lz4.level",
         Section::Writing,
@@ -59,7 +62,8 @@ pub const STREAM_KEYS: &[Key] = &[
         "9",
         "The level used when batches are compressed again as lz4.",
     )
-    .server("compression.lz4.level"),
+    .server("compression.lz4.level")
+    .shown(CODECS_CHOICE),
     key(
         "compression.type",
         Section::Writing,
@@ -76,7 +80,8 @@ pub const STREAM_KEYS: &[Key] = &[
         "3",
         "The level used when batches are compressed again as zstd.",
     )
-    .server("compression.zstd.level"),
+    .server("compression.zstd.level")
+    .shown(CODECS_CHOICE),
     key(
         "delete.retention.ms",
         Section::Compaction,
@@ -84,7 +89,8 @@ pub const STREAM_KEYS: &[Key] = &[
         "86400000",
         "How long a compacted stream still shows that a key was deleted.",
     )
-    .server("log.cleaner.delete.retention.ms"),
+    .server("log.cleaner.delete.retention.ms")
+    .shown(NOT_COMPACTED),
     key(
         "file.delete.delay.ms",
         Section::Retention,
@@ -99,9 +105,9 @@ pub const STREAM_KEYS: &[Key] = &[
         Section::Writing,
         whole(1, MAX, Unit::Count),
         "9223372036854775807",
-        "Setting this opts the stream out of syncing before acknowledging: records are acknowledged when written, and \
-         synced at the latest after this many. Unset (the default shown means unset) or 1, every record is synced before \
-         it is acknowledged.",
+        "Setting this to more than 1 opts the stream out of syncing before acknowledging: records are acknowledged when \
+         written, and synced a second later at the latest; the number itself is not counted. Unset (the default shown \
+         means unset) or 1, every record is synced before it is acknowledged.",
     )
     .server("log.flush.interval.messages"),
     key(
@@ -109,9 +115,9 @@ pub const STREAM_KEYS: &[Key] = &[
         Section::Writing,
         whole(0, MAX, Unit::Ms),
         "9223372036854775807",
-        "Setting this opts the stream out of syncing before acknowledging: records are acknowledged when written, and \
-         synced at the latest this much later. Unset (the default shown means unset) or 0, every record is synced before \
-         it is acknowledged.",
+        "Setting this to more than 0 opts the stream out of syncing before acknowledging: records are acknowledged when \
+         written, and synced this much later at the latest, but never later than a second. Unset (the default shown means \
+         unset) or 0, every record is synced before it is acknowledged.",
     )
     .server("log.flush.interval.ms"),
     key(
@@ -129,7 +135,8 @@ pub const STREAM_KEYS: &[Key] = &[
         "4096",
         "How many bytes lie between two entries of a segment's offset index.",
     )
-    .server("log.index.interval.bytes"),
+    .server("log.index.interval.bytes")
+    .shown("the index has one entry for each write to the segment"),
     key(
         "interfluve.kinesis.mode",
         Section::Writing,
@@ -187,7 +194,8 @@ pub const STREAM_KEYS: &[Key] = &[
         "9223372036854775807",
         "How long a record may at most stay out of reach of compaction.",
     )
-    .server("log.cleaner.max.compaction.lag.ms"),
+    .server("log.cleaner.max.compaction.lag.ms")
+    .shown(NOT_COMPACTED),
     key(
         "max.message.bytes",
         Section::Writing,
@@ -227,7 +235,8 @@ pub const STREAM_KEYS: &[Key] = &[
         "0.5",
         "The part of a log that must be uncompacted before it is compacted again.",
     )
-    .server("log.cleaner.min.cleanable.ratio"),
+    .server("log.cleaner.min.cleanable.ratio")
+    .shown(NOT_COMPACTED),
     key(
         "min.compaction.lag.ms",
         Section::Compaction,
@@ -235,7 +244,8 @@ pub const STREAM_KEYS: &[Key] = &[
         "0",
         "How long a record is at least out of reach of compaction.",
     )
-    .server("log.cleaner.min.compaction.lag.ms"),
+    .server("log.cleaner.min.compaction.lag.ms")
+    .shown(NOT_COMPACTED),
     key(
         "min.insync.replicas",
         Section::Replication,

@@ -570,10 +570,9 @@ impl Engine {
             tracing::warn!(stream = %stream.name, "a stored setting is ignored: {bad}");
             StreamSettings::default()
         });
-        let relaxed = match (settings.flush_messages, settings.flush_ms) {
-            (Some(1), _) | (None, None) => None,
-            (_, Some(ms)) => Some(ms.clamp(1, RELAXED_MOST_MS)),
-            (Some(_), None) => Some(RELAXED_MOST_MS),
+        let relaxed = match settings.sync_before_ack() {
+            true => None,
+            false => Some(settings.flush_ms.map_or(RELAXED_MOST_MS, |ms| ms.clamp(1, RELAXED_MOST_MS))),
         };
         for (number, log) in stream.logs.iter().enumerate() {
             let open = stream.shards.iter().find(|s| s.log as usize == number && s.end.is_none());

@@ -16,7 +16,7 @@ use std::time::Duration;
 use bytes::Bytes;
 
 use super::{Answer, Api, Later};
-use crate::config::stream::{Compression, StreamSettings, TimestampType};
+use crate::config::stream::{Compression, Oversize, StreamSettings, TimestampType};
 use crate::engine::catalog::Stream;
 use crate::engine::{Catalog, Group, Origin, Part, Permit, Placed, Receipt, Refused};
 use crate::ids::{LogId, Timestamp};
@@ -210,7 +210,8 @@ fn too_far_ahead(header: &Header, settings: &StreamSettings, now: Timestamp) -> 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Opening {
     Not,
-    /// A compacted stream takes no record without a key; a stream that limits the age of records must see them all.
+    /// A compacted stream takes no record without a key; a stream that limits the age of records, or their size, must
+    /// see them all.
     Look,
     /// The stream keeps another codec than the batch came in.
     Recompress(Codec),
@@ -233,7 +234,8 @@ impl Opening {
         let oldest = now.0.saturating_sub(settings.message_timestamp_before_max_ms);
         // The base timestamp is the first record's; only a look shows whether a later one is older.
         let aged = create_time && settings.message_timestamp_before_max_ms != i64::MAX && oldest > 0;
-        if settings.compact || aged { Opening::Look } else { Opening::Not }
+        let sized = settings.oversize == Oversize::Refuse;
+        if settings.compact || aged || sized { Opening::Look } else { Opening::Not }
     }
 }
 
@@ -248,6 +250,11 @@ fn look(batch: Batch, settings: &StreamSettings, now: Timestamp) -> Result<Batch
         let view = view.map_err(corrupt)?;
         if settings.compact && view.key.is_none() {
             keyless.push((at as i32, "a compacted topic takes no record without a key"));
+        }
+        if settings.refuses_oversize(view.key.map(<[u8]>::len), view.value.map_or(0, <[u8]>::len)) {
+            // A client that meets this code sends the batch again in parts, and so loses only what is too large.
+            let why = format!("record {at} is larger than every face can show, and interfluve.oversize is refuse");
+            return Err(Refusal::new(Code::MessageTooLarge, why));
         }
         if create_time && view.timestamp.0 >= 0 && view.timestamp.0 < oldest {
             aged.push((at as i32, "the timestamp is older than message.timestamp.before.max.ms"));
@@ -372,6 +379,7 @@ mod tests {
             (&[("compression.type", "uncompressed")], Codec::Gzip, Opening::Recompress(Codec::None)),
             (&[("cleanup.policy", "compact")], Codec::None, Opening::Look),
             (&[("message.timestamp.type", "LogAppendTime")], Codec::None, Opening::Not),
+            (&[("interfluve.oversize", "refuse")], Codec::None, Opening::Look),
             (&[("message.timestamp.before.max.ms", "5")], Codec::None, Opening::Look),
         ] {
             assert_eq!(Opening::of(&header(codec), &settings(set), now), want, "{set:?}");

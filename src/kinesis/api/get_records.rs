@@ -9,7 +9,7 @@ use crate::aws::json::{Args, Kind, Member, Rule};
 use crate::aws::write::Out;
 use crate::ids::Offset;
 use crate::kinesis::iterator::{self, LIFE_MS, Refusal, Token};
-use crate::kinesis::read::{ANSWER_LIMIT_BYTES, Cursor, RECORDS_LIMIT};
+use crate::kinesis::read::{Cursor, RECORDS_LIMIT};
 use crate::kinesis::target::{STREAM_ARN, State, Target};
 use crate::kinesis::{Kinesis, error, validate};
 
@@ -57,10 +57,7 @@ pub async fn handle(kinesis: &Kinesis, call: &Call) -> Answer {
     }
     let limit = args.integer("Limit").map_or(RECORDS_LIMIT, |limit| limit as usize);
     let settings = kinesis.settings(stream);
-    let record_limit = (show::record_limit_kib(settings.max_message_bytes) as usize * 1024)
-        .max(settings.max_message_bytes as usize)
-        .min(ANSWER_LIMIT_BYTES);
-    let mut cursor = Cursor::new(shard, Offset(token.position), limit, record_limit);
+    let mut cursor = Cursor::new(shard, Offset(token.position), limit, settings.shown_limit_bytes());
     let mut out = Out::default();
     out.begin();
     out.list("Records");
