@@ -1,5 +1,6 @@
 //! The Kinesis façade: streams, shards and records as AWS's SDKs expect them, translated to the engine's eight verbs.
-//! It holds no state that is not the engine's; what a client must come back with travels with the client.
+//! It holds no state that is not the engine's; what a client must come back with travels with the client. (Parsed settings
+//! and the buckets of limits are kept for speed and forgotten at a restart.)
 
 pub mod api;
 pub mod error;
@@ -12,6 +13,7 @@ pub mod sequence;
 pub mod target;
 pub mod validate;
 
+use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use tokio::sync::Semaphore;
@@ -19,13 +21,16 @@ use tokio::sync::Semaphore;
 use crate::config::server::ShardLimits;
 use crate::config::stream::StreamSettings;
 use crate::engine::Engine;
-use crate::engine::catalog::{Born, Stream};
+use crate::engine::catalog::Stream;
+use crate::ids::StreamId;
 use crate::metrics;
 use iterator::Key;
 use limits::{Limit, Limiter};
 
 /// GetRecords calls that may hold opened batches at one time; the next one waits for its turn.
 const OPEN_READS: usize = 16;
+/// Streams whose settings are kept parsed.
+const PARSED: usize = 4096;
 
 /// The façade: cheap to share, the same for every connection.
 pub struct Kinesis {
@@ -38,13 +43,23 @@ pub struct Kinesis {
     pub reads: Semaphore,
     limits: ShardLimits,
     limiter: Mutex<Limiter>,
+    /// Settings of streams used lately, parsed once for each picture of the stream: every put asks for them.
+    parsed: Mutex<BTreeMap<StreamId, (Arc<Stream>, Arc<StreamSettings>)>>,
 }
 
 impl Kinesis {
     pub fn new(engine: Arc<Engine>, creating_ms: i64, limits: ShardLimits) -> Kinesis {
         let key = Key::new(*engine.secret());
         let limiter = Mutex::new(Limiter::default());
-        Kinesis { engine, key, creating_ms, reads: Semaphore::new(OPEN_READS), limits, limiter }
+        Kinesis {
+            engine,
+            key,
+            creating_ms,
+            reads: Semaphore::new(OPEN_READS),
+            limits,
+            limiter,
+            parsed: Mutex::default(),
+        }
     }
 
     /// Asks the limits of shards, if they are asked at all. `false`: refuse.
@@ -64,16 +79,26 @@ impl Kinesis {
 
     /// The settings of a stream over the server's defaults. Stored settings were judged when they were set; should a
     /// later version know one no more, the defaults hold.
-    pub fn settings(&self, stream: &Stream) -> StreamSettings {
-        StreamSettings::parse_over(self.engine.defaults(), &stream.settings).unwrap_or_default()
+    pub fn settings(&self, stream: &Arc<Stream>) -> Arc<StreamSettings> {
+        let mut parsed = self.parsed.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some((of, settings)) = parsed.get(&stream.id)
+            && Arc::ptr_eq(of, stream)
+        {
+            return settings.clone();
+        }
+        let settings = StreamSettings::parse_over(self.engine.defaults(), &stream.settings).unwrap_or_default();
+        let settings = Arc::new(settings);
+        if parsed.len() >= PARSED {
+            parsed.clear();
+        }
+        parsed.insert(stream.id, (stream.clone(), settings.clone()));
+        settings
     }
 
     /// How long records are kept, in milliseconds; `None`: for ever.
-    pub fn retention_ms(&self, stream: &Stream) -> Option<i64> {
-        if stream.born == Born::Kinesis && !stream.settings.contains_key(RETENTION_KEY) {
-            return Some(BORN_RETENTION_MS);
-        }
-        self.settings(stream).retention_ms
+    pub fn retention_ms(&self, stream: &Arc<Stream>) -> Option<i64> {
+        let settings = self.settings(stream);
+        settings.retention_ms.filter(|_| settings.delete)
     }
 }
 

@@ -1,6 +1,8 @@
 //! How streams and shards are written in answers that hold them. Pure. A StreamId is never written: SDKs would send
 //! every later request to an address of AWS.
 
+use std::sync::Arc;
+
 use crate::aws::write::Out;
 use crate::engine::catalog::{Shard, Stream};
 use crate::ids::{ShardNo, Timestamp};
@@ -37,7 +39,7 @@ pub fn record_limit_kib(max_message_bytes: u32) -> i64 {
 }
 
 /// What the two descriptions of a stream and its summary begin with.
-pub fn stream(out: &mut Out, kinesis: &Kinesis, stream: &Stream, target: &Target, now: Timestamp) {
+pub fn stream(out: &mut Out, kinesis: &Kinesis, stream: &Arc<Stream>, target: &Target, now: Timestamp) {
     out.text("StreamName", &stream.name);
     out.text("StreamARN", &target.arn());
     out.text("StreamStatus", State::of(stream, now).name());
