@@ -1,0 +1,13 @@
+//! The Kafka face over loopback: real sockets, a real engine on a disk in memory, and the `kafka-protocol` crate as a
+//! client that was written by others.
+
+#[path = "kafka/admin.rs"]
+mod admin;
+#[path = "kafka/data.rs"]
+mod data;
+#[path = "kafka/harness.rs"]
+mod harness;
+#[path = "kafka/lookup.rs"]
+mod lookup;
+#[path = "kafka/sessions.rs"]
+mod sessions;
