@@ -9,10 +9,12 @@
 //! are not yet sent, the time a client may refuse to read. Memory grows with what has arrived, never with what was
 //! claimed. A panic in a handler ends this task and so this connection, no other.
 
+use std::collections::VecDeque;
 use std::fmt;
-use std::future::Future;
+use std::future::{Future, poll_fn};
 use std::io::{self, IoSlice};
 use std::sync::Arc;
+use std::task::{Context, Poll};
 use std::time::Duration;
 
 use bytes::{Buf, Bytes, BytesMut};
@@ -136,13 +138,15 @@ where
 
 /// One answer on its way out.
 struct Pending {
-    correlation: i32,
-    flexible: bool,
+    head: Head,
     what: What,
 }
 
+/// Correlation id of an answer, and whether its header has tagged fields.
+type Head = (i32, bool);
+
 enum What {
-    Ready(Rope, OwnedSemaphorePermit),
+    Ready(Rope, Option<OwnedSemaphorePermit>),
     Later(Later<Result<Rope, String>>),
     Silent(Later<Result<(), String>>),
 }
@@ -167,39 +171,38 @@ async fn read_requests<R: AsyncRead + Unpin>(
             Err(end) => return end,
         };
         metrics::KAFKA_RECEIVED_BYTES.add((LENGTH_BYTES + frame.len()) as u64);
-        let (pending, done) = match dispatch(&cx, &conn, frame, permit) {
-            Ok(Dispatched::Run { pending, handler }) => {
+        let (head, done) = match dispatch(&cx, &conn, frame, permit) {
+            Ok(Dispatched::Run { head, handler }) => {
                 let done = tokio::select! {
                     biased;
                     done = handler => done,
                     end = frames.gone() => return end,
                     _ = stopped_a_while(&mut stop) => return End::Stopping,
                 };
-                (pending, done)
+                (head, done)
             }
-            Ok(Dispatched::Done { pending, rope }) => (pending, Done::Answer(rope)),
+            Ok(Dispatched::Done { head, rope }) => (head, Done::Answer(rope)),
             Err(end) => return end,
         };
         let what = match done {
             Done::Answer(rope) => {
                 let bytes = rope.len().min(UNSENT_LIMIT_BYTES) as u32;
                 let room = unsent.clone().acquire_many_owned(bytes).await.expect("never closed");
-                What::Ready(rope, room)
+                What::Ready(rope, Some(room))
             }
             Done::Later(answer) => What::Later(answer),
             Done::Silent(outcome) => What::Silent(outcome),
             Done::Close(why) => return End::Refused(why),
         };
-        let (correlation, flexible) = pending;
-        if queue.send(Pending { correlation, flexible, what }).await.is_err() {
+        if queue.send(Pending { head, what }).await.is_err() {
             return End::Closed;
         }
     }
 }
 
 enum Dispatched {
-    Run { pending: (i32, bool), handler: Later<Done> },
-    Done { pending: (i32, bool), rope: Rope },
+    Run { head: Head, handler: Later<Done> },
+    Done { head: Head, rope: Rope },
 }
 
 /// Finds out who handles a frame.
@@ -212,7 +215,7 @@ fn dispatch(cx: &Arc<Cx>, conn: &Arc<Conn>, frame: Bytes, permit: Permit) -> Res
         return match key {
             // The body is not looked at: nobody knows what stands in it (KIP-511).
             table::API_VERSIONS => {
-                Ok(Dispatched::Done { pending: (head.correlation, false), rope: table::answer_to_unknown_version() })
+                Ok(Dispatched::Done { head: (head.correlation, false), rope: table::answer_to_unknown_version() })
             }
             _ => Err(End::NotServed { key, version }),
         };
@@ -220,8 +223,8 @@ fn dispatch(cx: &Arc<Cx>, conn: &Arc<Conn>, frame: Bytes, permit: Permit) -> Res
     let (client_id, body) = frame::body(&frame, row.flexible_request(version)).map_err(End::Frame)?;
     tracing::trace!(peer = %conn.peer, api = row.name, version, correlation = head.correlation, bytes = frame.len());
     let call = Call { version, client_id, conn: conn.clone(), permit };
-    let pending = (head.correlation, row.flexible_response(version));
-    Ok(Dispatched::Run { pending, handler: row.run(cx.clone(), call, body) })
+    let head = (head.correlation, row.flexible_response(version));
+    Ok(Dispatched::Run { head, handler: row.run(cx.clone(), call, body) })
 }
 
 /// Resolves when the server stops.
@@ -307,25 +310,67 @@ impl<R: AsyncRead + Unpin> Frames<R> {
     }
 }
 
-/// Writes answers in the order of their requests.
+/// Writes answers in the order of their requests, those that are ready together with one call of the system.
 async fn write_answers<W: AsyncWrite + Unpin>(mut to: W, mut answers: mpsc::Receiver<Pending>) -> Result<(), End> {
-    while let Some(Pending { correlation, flexible, what }) = answers.recv().await {
-        let (rope, _room) = match what {
-            What::Ready(rope, room) => (rope, Some(room)),
-            What::Later(answer) => (answer.await.map_err(End::Refused)?, None),
-            What::Silent(outcome) => {
-                outcome.await.map_err(End::Refused)?;
-                continue;
+    let mut next = answers.recv().await;
+    while let Some(mut pending) = next.take() {
+        let mut out = Outgoing::default();
+        let mut refused = poll_fn(|cx| pending.what.poll(cx, &mut out, pending.head)).await.err();
+        while refused.is_none() && out.bytes < UNSENT_LIMIT_BYTES {
+            let Ok(mut pending) = answers.try_recv() else { break };
+            match poll_fn(|cx| Poll::Ready(pending.what.poll(cx, &mut out, pending.head))).await {
+                Poll::Ready(done) => refused = done.err(),
+                Poll::Pending => {
+                    next = Some(pending);
+                    break;
+                }
             }
-        };
-        write_all(&mut to, frame::answer(correlation, flexible, rope.into_parts())).await?;
+        }
+        // What came before a refusal is answered before the connection is closed.
+        write_all(&mut to, out.chunks).await?;
+        if let Some(why) = refused {
+            return Err(End::Refused(why));
+        }
+        if next.is_none() {
+            next = answers.recv().await;
+        }
     }
     within_write_time(to.shutdown()).await
 }
 
+/// Answers that leave together.
+#[derive(Default)]
+struct Outgoing {
+    chunks: VecDeque<Bytes>,
+    bytes: usize,
+    /// Given back when they have been written.
+    rooms: Vec<OwnedSemaphorePermit>,
+}
+
+impl Outgoing {
+    fn push(&mut self, (correlation, flexible): Head, rope: Rope) {
+        self.bytes += rope.len();
+        self.chunks.extend(frame::answer(correlation, flexible, rope.into_parts()));
+    }
+}
+
+impl What {
+    /// Puts the answer into `out` when it is there. An error closes the connection.
+    fn poll(&mut self, cx: &mut Context<'_>, out: &mut Outgoing, head: Head) -> Poll<Result<(), String>> {
+        match self {
+            What::Ready(rope, room) => {
+                out.push(head, std::mem::take(rope));
+                out.rooms.extend(room.take());
+                Poll::Ready(Ok(()))
+            }
+            What::Later(answer) => answer.as_mut().poll(cx).map(|done| done.map(|rope| out.push(head, rope))),
+            What::Silent(outcome) => outcome.as_mut().poll(cx),
+        }
+    }
+}
+
 /// Writes all of `chunks`, many at a time.
-async fn write_all<W: AsyncWrite + Unpin>(to: &mut W, chunks: Vec<Bytes>) -> Result<(), End> {
-    let mut chunks = chunks.into_iter().collect::<std::collections::VecDeque<_>>();
+async fn write_all<W: AsyncWrite + Unpin>(to: &mut W, mut chunks: VecDeque<Bytes>) -> Result<(), End> {
     while !chunks.is_empty() {
         let slices: Vec<IoSlice<'_>> = chunks.iter().take(SLICES).map(|chunk| IoSlice::new(chunk)).collect();
         let mut written = within_write_time(to.write_vectored(&slices)).await?;

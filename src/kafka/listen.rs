@@ -58,7 +58,8 @@ pub async fn serve(cx: Arc<Cx>, listener: Listener, stop: watch::Receiver<bool>)
                 }
                 Err(error) if is_the_clients(&error) => {}
                 Err(error) => {
-                    tracing::warn!(listener = %listener.name, %error, pause_ms = pause.as_millis() as u64, "cannot accept connections");
+                    let pause_ms = pause.as_millis() as u64;
+                    tracing::warn!(listener = %listener.name, %error, pause_ms, "cannot accept connections");
                     sleep(pause).await;
                     pause = (pause * 2).min(LONGEST_PAUSE);
                 }
