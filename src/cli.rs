@@ -59,6 +59,9 @@ pub fn read(
     if flags.help.is_some() || command == "help" {
         return Ok(Asked::Print(help(flags.help != Some(Help::Short))));
     }
+    if let Some(word) = flags.operands.first() {
+        return Err(Misuse(format!("the argument {word:?} is not expected here")));
+    }
     if flags.version || command == "version" {
         return Ok(Asked::Print(format!("interfluve {}\n", env!("CARGO_PKG_VERSION"))));
     }
@@ -87,6 +90,8 @@ struct Flags {
     config: Option<String>,
     /// Flags that are, or should be, keys.
     texts: Vec<Text>,
+    /// Words that are no flags.
+    operands: Vec<String>,
 }
 
 impl Flags {
@@ -103,7 +108,8 @@ impl Flags {
                 "--ready-json" => flags.ready_json = true,
                 _ => {
                     let Some(flag) = word.strip_prefix("--").filter(|flag| !flag.is_empty()) else {
-                        return Err(Misuse(format!("the argument {word:?} is not expected here")));
+                        flags.operands.push(word);
+                        continue;
                     };
                     let (flag, given) = match flag.split_once('=') {
                         Some((flag, value)) => (flag.to_string(), Some(value.to_string())),

@@ -290,7 +290,9 @@ async fn complete<M: Machine>(engine: Arc<Engine>, mut finished: mpsc::Receiver<
         }
         for (sender, reply) in turn.senders.into_iter().zip(turn.replies) {
             // Whoever asked may have gone away.
-            sender.map(|s| drop(s.send(reply)));
+            if let Some(sender) = sender {
+                let _ = sender.send(reply);
+            }
         }
         if let Some((log, below)) = turn.trim
             && let Err(e) = engine.trim(log, below).await

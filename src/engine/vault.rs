@@ -65,11 +65,14 @@ pub struct Vault {
     withheld: AtomicU64,
 }
 
+type FileKey = (LogId, Offset, &'static str);
+
 /// Open files, the least recently used closed first.
 struct Files {
     limit: usize,
     tick: u64,
-    open: BTreeMap<(LogId, Offset, &'static str), (u64, Arc<dyn File>)>,
+    /// By log, base offset and kind; with the tick of its last use.
+    open: BTreeMap<FileKey, (u64, Arc<dyn File>)>,
 }
 
 impl Segment {
@@ -179,8 +182,7 @@ impl Vault {
         let mut range = Range { next: from, ..Range::default() };
         let mut left = max_bytes;
         let records = self.file(s.log, s.base, "log", false)?;
-        loop {
-            let Some(place) = self.place(s, reach, range.next)? else { break };
+        while let Some(place) = self.place(s, reach, range.next)? {
             if place.head.first >= until || (left == 0 && !range.batches.is_empty()) {
                 break;
             }
@@ -210,7 +212,7 @@ impl Vault {
         for (i, slot) in slots.iter().enumerate() {
             if end_of(i) > range.next && slot.first < until {
                 let fits = bytes + slot.bytes as usize <= *left;
-                if !fits && !(wanted.is_empty() && range.batches.is_empty()) {
+                if !fits && (!wanted.is_empty() || !range.batches.is_empty()) {
                     break;
                 }
                 begin.get_or_insert(at);

@@ -32,6 +32,8 @@ const OPEN_READS: usize = 16;
 /// Streams whose settings are kept parsed.
 const PARSED: usize = 4096;
 
+type Parsed = (Arc<Stream>, Arc<StreamSettings>);
+
 /// The façade: cheap to share, the same for every connection.
 pub struct Kinesis {
     pub engine: Arc<Engine>,
@@ -44,7 +46,7 @@ pub struct Kinesis {
     limits: ShardLimits,
     limiter: Mutex<Limiter>,
     /// Settings of streams used lately, parsed once for each picture of the stream: every put asks for them.
-    parsed: Mutex<BTreeMap<StreamId, (Arc<Stream>, Arc<StreamSettings>)>>,
+    parsed: Mutex<BTreeMap<StreamId, Parsed>>,
 }
 
 impl Kinesis {
