@@ -279,7 +279,7 @@ A key of the server is a flag (`--data-dir`), an environment variable (`INTERFLU
 named by `--config` (`data.dir = \"…\"`, or `dir = \"…\"` under `[data]`; a name that is also the beginning of another,
 such as `max.connections`, in quotes). A flag wins over the environment, the environment over the file, the file over the
 default. Sizes may be written `64MiB`, times `10s`, lists as TOML arrays. An unknown key or a bad value is refused, with
-its place and the nearest right name; nothing is started then.
+its place and the nearest right name; nothing is started then. A key of the server takes effect at the next start.
 
 A key of a stream is set when the stream is created or later by Kafka's admin calls, in plain numbers, and takes effect
 at once. Names, types, defaults and ranges are Kafka's own; keys that begin with `interfluve.` are ours. *Shown* means:

@@ -5,7 +5,7 @@
 mod process;
 
 use std::fs;
-use std::io::Write;
+use std::io::{Read, Write};
 
 use process::{Server, answer, output, request};
 use serde_json::json;
@@ -97,6 +97,83 @@ fn a_second_signal_ends_it_at_once() {
     server.signal("TERM");
     assert_eq!(server.ended().0.code(), Some(143));
     Server::start(dir.path(), &[]).kinesis("ListStreams", &json!({}));
+}
+
+/// When the disk fails, nothing more can be acknowledged: the server says so and ends, and the next one has everything
+/// that was acknowledged.
+#[test]
+fn a_disk_that_fails_ends_it_and_loses_nothing() {
+    let dir = tempfile::tempdir().expect("a directory");
+    let path = dir.path().to_str().expect("UTF-8");
+    let ports = ["--kafka-listeners", "", "--aws-listen", "127.0.0.1:0", "--ready-json"];
+    let mut arguments = vec!["serve", "--data-dir", path, "--journal-file-bytes", "4MiB"];
+    arguments.extend(ports);
+    // Enough for a file of the journal, not for a segment of all that is put.
+    let server = Server::run_limited(5 << 20, &arguments);
+    server.kinesis("CreateStream", &json!({"StreamName": "s", "ShardCount": 1}));
+    let put = json!({"StreamName": "s", "Data": "QUFB".repeat(170_000), "PartitionKey": "k"});
+    let mut acknowledged = Vec::new();
+    for _ in 0..100 {
+        let (status, body) = server.ask_kinesis("PutRecord", &put);
+        if !status.contains(" 200 ") {
+            break;
+        }
+        let placed: serde_json::Value = serde_json::from_str(&body).expect("JSON");
+        acknowledged.push(placed["SequenceNumber"].clone());
+    }
+    assert!((2..100).contains(&acknowledged.len()), "{} were acknowledged", acknowledged.len());
+    let (status, said) = server.ended();
+    assert_eq!(status.code(), Some(1), "{said}");
+    assert!(said.contains("STOPPED: "), "{said}");
+
+    let server = Server::run(&arguments);
+    let first = json!({"StreamName": "s", "ShardId": "shardId-000000000000", "ShardIteratorType": "TRIM_HORIZON"});
+    let mut iterator = server.kinesis("GetShardIterator", &first)["ShardIterator"].clone();
+    let mut found = Vec::new();
+    while found.len() < acknowledged.len() {
+        let page = server.kinesis("GetRecords", &json!({"ShardIterator": iterator}));
+        let records = page["Records"].as_array().expect("a list");
+        assert!(!records.is_empty(), "{} of {} are there", found.len(), acknowledged.len());
+        found.extend(records.iter().map(|record| record["SequenceNumber"].clone()));
+        iterator = page["NextShardIterator"].clone();
+    }
+    assert_eq!(found[..acknowledged.len()], acknowledged[..]);
+}
+
+/// What a Kafka client is told to connect to: host and port of the only broker in an answer to Metadata v0.
+fn told(address: &str) -> (String, i32) {
+    let mut socket = std::net::TcpStream::connect(address).expect("listening");
+    // length 14 │ api 3, version 0 │ correlation id 1 │ no client id │ all streams
+    let request = [0, 0, 0, 14, 0, 3, 0, 0, 0, 0, 0, 1, 0xff, 0xff, 0, 0, 0, 0];
+    socket.write_all(&request).expect("sent");
+    let mut length = [0; 4];
+    socket.read_exact(&mut length).expect("answered");
+    let mut body = vec![0; u32::from_be_bytes(length) as usize];
+    socket.read_exact(&mut body).expect("answered");
+    // correlation id │ brokers 1 │ node id │ host: length i16 │ port i32
+    let end = 14 + usize::from(u16::from_be_bytes([body[12], body[13]]));
+    let port = i32::from_be_bytes(body[end..end + 4].try_into().expect("four bytes"));
+    (String::from_utf8(body[14..end].to_vec()).expect("UTF-8"), port)
+}
+
+#[test]
+fn each_listener_advertises_its_own_address() {
+    let server = Server::run(&[
+        "--data-dir",
+        "memory:",
+        "--aws-listen",
+        "",
+        "--ready-json",
+        "--kafka-listeners",
+        "internal://127.0.0.1:0,external://127.0.0.1:0",
+        "--kafka-advertised",
+        "external://broker.example:19093",
+    ]);
+    let address = |name: &str| server.ready["kafka_listeners"][name].as_str().expect("an address").to_string();
+    let (internal, external) = (address("internal"), address("external"));
+    let own = internal.rsplit_once(':').expect("an address");
+    assert_eq!(told(&internal), (own.0.to_string(), own.1.parse().expect("a port")));
+    assert_eq!(told(&external), ("broker.example".to_string(), 19093));
 }
 
 #[test]
