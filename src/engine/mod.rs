@@ -36,6 +36,8 @@ use crate::clock::Clock;
 use crate::config::stream::{StreamDefaults, StreamSettings, TimestampType};
 use crate::ids::{LogId, Offset, ShardNo, StreamId, Timestamp};
 use crate::log::line::Rules;
+pub use crate::log::line::Origin;
+use crate::log::line::Unfit;
 pub use crate::log::producers::SequenceError;
 use crate::record::batch::Batch;
 use crate::store::journal::JournalOptions;
@@ -89,13 +91,6 @@ pub struct Part {
 pub struct Group {
     pub parts: Vec<Part>,
     pub origin: Origin,
-}
-
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Origin {
-    Client,
-    Marker,
-    Ledger,
 }
 
 /// Where one part of a group came to stand.
@@ -223,6 +218,17 @@ pub enum Error {
     Overloaded,
     ShuttingDown,
     LaneFailed,
+}
+
+impl From<Unfit> for Error {
+    fn from(unfit: Unfit) -> Error {
+        match unfit {
+            Unfit::Conflict { expected, actual } => Error::Conflict { expected, actual },
+            Unfit::ShardClosed { end } => Error::ShardClosed { end },
+            Unfit::TooLarge { limit } => Error::TooLarge { limit },
+            Unfit::Sequence(why) => Error::Sequence(why),
+        }
+    }
 }
 
 impl fmt::Display for Error {

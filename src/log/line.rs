@@ -1,9 +1,8 @@
 //! The line of one log: where its next batch goes, and whether a batch may go there. Pure: the lane that owns the line
 //! acts on what is decided here.
 
-use crate::engine::{Error, Origin};
 use crate::ids::{Offset, ShardNo, Timestamp};
-use crate::log::producers::{Producers, Verdict};
+use crate::log::producers::{Producers, SequenceError, Verdict};
 use crate::record::batch::Header;
 
 /// What a stream's settings mean for the writing of one of its logs.
@@ -55,6 +54,27 @@ pub struct Line {
     pub rules: Rules,
 }
 
+/// Who a batch is from.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Origin {
+    Client,
+    Marker,
+    Ledger,
+}
+
+/// Why a batch may not be placed here.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Unfit {
+    /// The log does not end where the writer expects it to.
+    Conflict { expected: Offset, actual: Offset },
+    /// The shard the writer chose is not the open one of this log.
+    ShardClosed { end: Offset },
+    /// The batch is larger than the stream takes.
+    TooLarge { limit: u32 },
+    /// It does not continue what its producer wrote before.
+    Sequence(SequenceError),
+}
+
 /// What a writer demands of the place it gets.
 #[derive(Clone, Copy, Debug)]
 pub struct Terms {
@@ -70,17 +90,17 @@ impl Line {
 
     /// Whether a batch may be placed at `next` (the line's own next offset, or further on inside a group that has
     /// several batches for this log).
-    pub fn decide(&self, header: &Header, terms: Terms, next: Offset) -> Result<Verdict, Error> {
+    pub fn decide(&self, header: &Header, terms: Terms, next: Offset) -> Result<Verdict, Unfit> {
         if let Some(expected) = terms.expect.filter(|e| *e != next) {
-            return Err(Error::Conflict { expected, actual: next });
+            return Err(Unfit::Conflict { expected, actual: next });
         }
         if terms.shard.is_some() && terms.shard != self.rules.open_shard {
-            return Err(Error::ShardClosed { end: next });
+            return Err(Unfit::ShardClosed { end: next });
         }
         if terms.origin == Origin::Client && header.bytes > self.rules.max_batch_bytes {
-            return Err(Error::TooLarge { limit: self.rules.max_batch_bytes });
+            return Err(Unfit::TooLarge { limit: self.rules.max_batch_bytes });
         }
-        self.producers.decide(header).map_err(Error::Sequence)
+        self.producers.decide(header).map_err(Unfit::Sequence)
     }
 
     /// Takes the place: the batch now stands at `first`.

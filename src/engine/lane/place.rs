@@ -98,7 +98,7 @@ impl Lane {
             let known = ends.iter().position(|(log, _)| *log == part.log);
             let next = known.map_or(slot.line.next, |k| ends[k].1);
             let terms = Terms { expect: part.expect, shard: part.shard, origin: group.origin };
-            let verdict = slot.line.decide(&part.batch.header, terms, next).map_err(|error| refuse(i, error))?;
+            let verdict = slot.line.decide(&part.batch.header, terms, next).map_err(|unfit| refuse(i, unfit.into()))?;
             if self.room_bytes == 0 && group.origin == Origin::Client {
                 metrics::FULL.inc();
                 return Err(refuse(i, Error::Full));
