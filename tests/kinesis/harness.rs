@@ -40,6 +40,7 @@ pub struct Setup {
     pub limits: Limits,
     pub shard_limits: ShardLimits,
     pub disk: MemDisk,
+    pub engine: Options,
 }
 
 /// An answer, taken apart.
@@ -76,7 +77,7 @@ impl Server {
     pub async fn start_with(setup: Setup) -> Server {
         let clock = Clock::manual(NOW);
         let disk = Arc::new(setup.disk);
-        let opened = Engine::open(Options::default(), disk, clock.clone(), Chance::seeded(7), Driver::Threads).await;
+        let opened = Engine::open(setup.engine, disk, clock.clone(), Chance::seeded(7), Driver::Threads).await;
         let (engine, _) = opened.expect("an engine opens on an empty disk");
         let kinesis = Arc::new(Kinesis::new(engine.clone(), setup.creating_ms, setup.shard_limits));
         let listener = TcpListener::bind("127.0.0.1:0").await.expect("a free port");
@@ -131,7 +132,8 @@ impl Server {
     pub async fn ok(&self, operation: &str, body: Value) -> Value {
         let answer = self.call(operation, &body).await;
         let text = String::from_utf8_lossy(&answer.body).into_owned();
-        assert_eq!(answer.status, 200, "{operation} {body}: {text}");
+        let asked: String = body.to_string().chars().take(300).collect();
+        assert_eq!(answer.status, 200, "{operation} {asked}: {text}");
         answer.json()
     }
 

@@ -1,9 +1,10 @@
 //! Streams and shards: created, described, listed, deleted, with the service's sentences.
 
 use interfluve::config::server::ShardLimits;
-use interfluve::engine::Change;
+use interfluve::engine::{Change, Options, lane};
 use interfluve::kinesis::sequence::SequenceNumber;
 use interfluve::metrics;
+use interfluve::store::memory::MemDisk;
 use serde_json::{Value, json};
 
 use crate::harness::{NOW, Server, Setup};
@@ -416,5 +417,41 @@ async fn a_limit_that_only_warns_counts_and_refuses_nothing() {
     let answer = server.ok("PutRecords", json!({"StreamName": "s", "Records": entries})).await;
     assert_eq!(answer["FailedRecordCount"], 0);
     assert!(metrics::AWS_OVER_LIMIT.of("write bytes").value() >= before + 326);
+    server.stop().await;
+}
+
+#[tokio::test]
+async fn a_full_disk_refuses_puts_to_be_tried_again_and_nothing_else() {
+    let disk = MemDisk::faulty();
+    // Small enough that the room it has taken already is soon used up.
+    let small =
+        lane::Limits { settle_bytes: 4_000, unsettled_bytes: 40_000, journal_bytes: 40_000, tail_bytes: 10_000 };
+    let engine = Options { journal_file_bytes: 16_384, lane: small, maintenance_ms: 20, ..Options::default() };
+    let server = Server::start_with(Setup { disk: disk.clone(), engine, ..Setup::default() }).await;
+    server.create("s", 1).await;
+    let put = json!({"StreamName": "s", "PartitionKey": "k", "Data": "A".repeat(40_000)});
+    server.ok("PutRecord", put.clone()).await;
+    disk.set_capacity(Some(0));
+    let mut stored = 1;
+    let refused = loop {
+        let answer = server.call("PutRecord", &put).await;
+        if answer.status != 200 {
+            break answer;
+        }
+        stored += 1;
+    };
+    // Every SDK tries a 503 again by itself.
+    assert_eq!((refused.status, refused.error().0.as_str()), (503, "ServiceUnavailable"));
+    let records = json!({"StreamName": "s", "Records": [{"PartitionKey": "k", "Data": "A".repeat(40_000)}]});
+    assert_eq!(server.call("PutRecords", &records).await.status, 503);
+    let iterator = server.iterator(json!({"StreamName": "s", "ShardIteratorType": "TRIM_HORIZON"})).await;
+    let page = server.ok("GetRecords", json!({"ShardIterator": iterator, "Limit": stored.min(100)})).await;
+    assert_eq!(page["Records"].as_array().map(Vec::len), Some(stored.min(100)));
+    disk.set_capacity(None);
+    // As an SDK does: again, until there is room.
+    while server.call("PutRecord", &put).await.status == 503 {
+        tokio::task::yield_now().await;
+    }
+    server.ok("PutRecord", put).await;
     server.stop().await;
 }
