@@ -1,5 +1,5 @@
 //! Sequence numbers: a shard and an offset, written as one decimal number, and back. Pure arithmetic; no record is ever
-//! looked at to make one or to read one. The decision behind the layout: docs/decisions/0003-sequence-numbers.md.
+//! looked at to make one or to read one. The decision behind the layout: docs/decisions/0002-sequence-numbers.md.
 //!
 //! ```text
 //! bits     4    36            4             64         8      36          32      4      = 188 bits, 56 decimal digits
