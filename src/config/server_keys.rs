@@ -219,7 +219,7 @@ const OWN: &[Key] = &[
         "ingress.limit.bytes",
         Section::Limits,
         whole(4 * MIB, INT, Unit::Bytes),
-        "67108864",
+        "33554432",
         "Memory for requests that have arrived and are not answered; readers of sockets wait for it.",
     ),
     key(
@@ -233,7 +233,7 @@ const OWN: &[Key] = &[
         "tail.limit.bytes",
         Section::Limits,
         whole(MIB, MAX, Unit::Bytes),
-        "100663296",
+        "67108864",
         "Memory for the newest records of all logs together; older ones are read from disk.",
     ),
     // ── storage
@@ -255,7 +255,7 @@ const OWN: &[Key] = &[
         "unsettled.limit.bytes",
         Section::Storage,
         whole(4 * MIB, MAX, Unit::Bytes),
-        "100663296",
+        "67108864",
         "Most bytes in the journal that are not yet in segments; bounds the time of a restart.",
     ),
     key(

@@ -281,13 +281,13 @@ pub const SMALL_FRAME_BYTES: u32 = 64 * 1024;
 impl Default for Options {
     fn default() -> Self {
         Options {
-            ingress_limit_bytes: 64 << 20,
+            ingress_limit_bytes: 32 << 20,
             small_ingress_limit_bytes: 16 << 20,
             lane: lane::Limits {
                 settle_bytes: 1 << 20,
-                unsettled_bytes: 96 << 20,
+                unsettled_bytes: 64 << 20,
                 journal_bytes: 96 << 20,
-                tail_bytes: 96 << 20,
+                tail_bytes: 64 << 20,
             },
             journal_file_bytes: 32 << 20,
             // As many as the journal's limit holds: a file that is used again has its blocks and its memory already.

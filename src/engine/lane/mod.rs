@@ -31,7 +31,7 @@ pub use inbox::Inbox;
 pub struct Limits {
     /// A log is settled when this much of it waits.
     pub settle_bytes: u64,
-    /// All unsettled bytes together; appends wait above it, and settling is forced from half of it on.
+    /// All bytes that have a place and are not settled yet; appends wait above it, and settling is forced from half of it on.
     pub unsettled_bytes: u64,
     /// The journal's files; the oldest logs are settled to get below it.
     pub journal_bytes: u64,
@@ -147,6 +147,8 @@ pub struct Lane {
     cached: VecDeque<(LogId, Offset)>,
     tail_bytes: u64,
     unsettled_bytes: u64,
+    /// Placed and not yet published.
+    flying_bytes: u64,
     settling: bool,
     facts_in_flight: u32,
     snapshot: Snapshot,
@@ -205,6 +207,7 @@ impl Lane {
             cached: VecDeque::new(),
             tail_bytes: 0,
             unsettled_bytes: 0,
+            flying_bytes: 0,
             settling: false,
             facts_in_flight: 0,
             snapshot: Snapshot::None,
@@ -259,7 +262,7 @@ impl Lane {
                 News::Stop(reply) => self.stopping = Some(reply),
             }
         }
-        while self.unsettled_bytes < self.limits.unsettled_bytes || self.stopping.is_some() {
+        while self.unsettled_bytes + self.flying_bytes < self.limits.unsettled_bytes || self.stopping.is_some() {
             let Some(appending) = self.waiting.pop_front() else { break };
             self.place(appending, now)?;
         }

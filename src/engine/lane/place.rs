@@ -66,6 +66,7 @@ impl Lane {
                     metrics::APPENDED_BYTES.add(bytes.len() as u64);
                     slot.line.place(&part.batch.header, first, arrived);
                     slot.unpublished += 1;
+                    self.flying_bytes += bytes.len() as u64;
                     let max_time =
                         if slot.line.rules.append_time { arrived } else { Timestamp(part.batch.header.max_timestamp) };
                     members.push(Member { log: part.log, first, arrived, bytes: bytes.len() as u32 });

@@ -78,8 +78,9 @@ impl Lane {
     /// A flight has arrived: readers may see its batches, and whoever waits for it is answered.
     pub(super) fn land(&mut self, flight: Flight) {
         for (log, entry) in flight.publish {
-            let Some(slot) = self.slots.get_mut(&log) else { continue };
             let bytes = entry.bytes.len() as u64;
+            self.flying_bytes -= bytes;
+            let Some(slot) = self.slots.get_mut(&log) else { continue };
             slot.unpublished -= 1;
             slot.unsettled_bytes += bytes;
             self.tail_bytes += bytes;
