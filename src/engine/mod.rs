@@ -2,6 +2,7 @@
 //! nothing else. It does not know Kafka, Kinesis or HTTP.
 
 pub mod catalog;
+pub mod check;
 pub mod driver;
 pub mod fetch;
 pub mod frame;
@@ -16,6 +17,7 @@ pub mod tail;
 #[cfg(test)]
 mod tests;
 pub mod vault;
+pub mod verify;
 
 use std::collections::BTreeSet;
 use std::fmt;

@@ -32,11 +32,30 @@ pub struct Recovery {
 }
 
 /// One log while it is put together.
-struct Found {
-    line: Line,
+pub(super) struct Found {
+    pub line: Line,
     /// Up to here the table already knew the producers.
     known: Offset,
-    view: View,
+    pub view: View,
+}
+
+/// What a data directory says, while the journal is replayed over the table.
+#[derive(Default)]
+pub(super) struct Fold {
+    /// What the table stands for; 0 where there is none.
+    pub table_frame: FrameNo,
+    pub logs: BTreeMap<LogId, Found>,
+}
+
+impl Fold {
+    pub fn of_table(disk: &Arc<dyn Disk>) -> io::Result<Fold> {
+        let (table_frame, rows) = table::read(disk)?;
+        Ok(Fold { table_frame, logs: rows.into_iter().map(|(id, row)| (id, from_table(id, row))).collect() })
+    }
+
+    pub fn replay(&mut self, frame: &FrameIn) -> io::Result<()> {
+        replay(&mut self.logs, self.table_frame, frame)
+    }
 }
 
 /// The journal and the logs in it, as of the last acknowledged write.
@@ -45,11 +64,10 @@ pub fn recover(
     options: JournalOptions,
     chance: &mut dyn FnMut() -> u64,
 ) -> io::Result<(Journal, BTreeMap<LogId, Slot>, Recovery)> {
-    let (table_frame, rows) = table::read(disk)?;
-    let mut found: BTreeMap<LogId, Found> = rows.into_iter().map(|(id, row)| (id, from_table(id, row))).collect();
+    let mut fold = Fold::of_table(disk)?;
     let mut recovery = Recovery::default();
     let (journal, report) = Journal::open(disk.clone(), "journal", options, chance, &mut |replayed| match replayed {
-        Replayed::Frame(frame) => replay(&mut found, table_frame, &frame),
+        Replayed::Frame(frame) => fold.replay(&frame),
         Replayed::Rot { first, frames, bytes, file, at } => {
             tracing::error!(
                 "journal frames from {first} on ({frames} of them, {bytes} bytes at {at} of {file}) are damaged; what \
@@ -62,8 +80,8 @@ pub fn recover(
     recovery.frames = report.frames;
     recovery.bytes = report.bytes;
     recovery.torn_bytes = report.torn_bytes;
-    recovery.logs = found.len();
-    let slots = found.into_iter().map(|(id, f)| (id, finish(id, f))).collect();
+    recovery.logs = fold.logs.len();
+    let slots = fold.logs.into_iter().map(|(id, f)| (id, finish(id, f))).collect();
     Ok((journal, slots, recovery))
 }
 

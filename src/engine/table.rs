@@ -78,7 +78,8 @@ pub fn decode(bytes: Bytes) -> io::Result<(FrameNo, BTreeMap<LogId, Row>)> {
     }
     let version = at.get_u32();
     if version != VERSION {
-        return Err(bad(&format!("has version {version}; this program knows {VERSION}")));
+        let words = format!("the file {NAME} has version {version}; this program knows {VERSION}");
+        return Err(io::Error::new(io::ErrorKind::Unsupported, words));
     }
     let crc = at.get_u32();
     if crc32c::crc32c(&at) != crc {

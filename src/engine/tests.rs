@@ -10,13 +10,13 @@ use crate::record::compress::Codec;
 use crate::record::{batch, records};
 use crate::store::memory::MemDisk;
 
-async fn open(disk: &MemDisk, options: Options) -> Arc<Engine> {
+pub(super) async fn open(disk: &MemDisk, options: Options) -> Arc<Engine> {
     let clock = Clock::manual(Timestamp(1_000_000));
     Engine::open(options, Arc::new(disk.clone()), clock, Chance::seeded(7), Driver::Threads).await.unwrap().0
 }
 
 /// Small enough that a few records settle, roll journal files and evict.
-fn small() -> Options {
+pub(super) fn small() -> Options {
     Options {
         lane: lane::Limits { settle_bytes: 4_000, unsettled_bytes: 40_000, journal_bytes: 40_000, tail_bytes: 10_000 },
         journal_file_bytes: 16_384,
@@ -36,29 +36,29 @@ fn create(name: &str, logs: u32, settings: &[(&str, &str)]) -> Change {
     })
 }
 
-async fn new_stream(engine: &Engine, name: &str, logs: u32, settings: &[(&str, &str)]) -> Arc<Stream> {
+pub(super) async fn new_stream(engine: &Engine, name: &str, logs: u32, settings: &[(&str, &str)]) -> Arc<Stream> {
     match engine.change(vec![create(name, logs, settings)]).await.remove(0) {
         Ok(Changed::Created(stream)) => stream,
         other => panic!("{name} was not created: {other:?}"),
     }
 }
 
-fn one(value: &[u8], at: i64) -> Batch {
+pub(super) fn one(value: &[u8], at: i64) -> Batch {
     let mut builder = Builder::new(Codec::None);
     builder.push(&NewRecord { timestamp: Timestamp(at), key: Some(b"k"), value: Some(value), headers: &[] });
     builder.finish()
 }
 
-fn group(log: LogId, batch: Batch) -> Group {
+pub(super) fn group(log: LogId, batch: Batch) -> Group {
     Group { parts: vec![Part { log, batch, expect: None, shard: None }], origin: Origin::Client }
 }
 
-async fn put(engine: &Engine, log: LogId, value: &[u8], at: i64) -> Placed {
+pub(super) async fn put(engine: &Engine, log: LogId, value: &[u8], at: i64) -> Placed {
     engine.append(group(log, one(value, at)), Permit::default()).await.unwrap()[0]
 }
 
 /// Every record from an offset to the end, as (offset, value).
-async fn all(engine: &Engine, log: LogId, mut from: Offset) -> Vec<(u64, Vec<u8>)> {
+pub(super) async fn all(engine: &Engine, log: LogId, mut from: Offset) -> Vec<(u64, Vec<u8>)> {
     let mut found = Vec::new();
     loop {
         let read = Read { log, from, max_bytes: 5_000, until: Until::End };
