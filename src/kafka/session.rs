@@ -10,6 +10,7 @@
 //! A restart loses every session; clients then hear FETCH_SESSION_ID_NOT_FOUND and open another.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
 
 use crate::engine::Bounds;
 use crate::ids::{StreamId, Timestamp};
@@ -99,6 +100,8 @@ struct Session {
     /// In reading order: what was answered with records goes to the back, so that no partition starves.
     order: BTreeMap<u64, Place>,
     parts: BTreeMap<Place, Part>,
+    /// What the topics that are named by id were called when they were asked for.
+    names: BTreeMap<StreamId, Arc<str>>,
     next_turn: u64,
 }
 
@@ -166,6 +169,7 @@ impl Sessions {
             used: now,
             order: BTreeMap::new(),
             parts: BTreeMap::new(),
+            names: BTreeMap::new(),
             next_turn: 0,
         };
         for (place, want, said) in parts {
@@ -176,6 +180,18 @@ impl Sessions {
         self.by_use.insert((now, id));
         self.opened += 1;
         id
+    }
+
+    /// Remembers what topics of a session are called, as long as one of its partitions is theirs.
+    pub fn learn(&mut self, id: i32, names: &[(StreamId, Arc<str>)]) {
+        if let Some(session) = self.by_id.get_mut(&id) {
+            session.names.extend(names.iter().cloned());
+        }
+    }
+
+    /// What a topic of a session was called: one that is gone, perhaps replaced by another of its name.
+    pub fn name(&self, id: i32, topic: StreamId) -> Option<Arc<str>> {
+        self.by_id.get(&id)?.names.get(&topic).cloned()
     }
 
     /// Which of `said` an incremental answer carries; they count as told from now on. The places that were just read
@@ -245,6 +261,12 @@ impl Session {
     fn forget(&mut self, place: &Place) {
         if let Some(part) = self.parts.remove(place) {
             self.order.remove(&part.turn);
+        }
+        if let Topic::Id(id) = &place.topic {
+            let first = Place { topic: place.topic.clone(), partition: i32::MIN };
+            if self.parts.range(first..).next().is_none_or(|(other, _)| other.topic != place.topic) {
+                self.names.remove(id);
+            }
         }
     }
 

@@ -73,7 +73,7 @@ async fn a_topic_made_again_is_not_the_sessions_topic() {
         .await;
     client.create("t", 1, &[]).await;
     let answer = client.ask(13, by_id(session, 1, vec![])).await;
-    assert_eq!(answer.responses[0].partitions[0].error_code, 100, "UNKNOWN_TOPIC_ID");
+    assert_eq!(answer.responses[0].partitions[0].error_code, 103, "INCONSISTENT_TOPIC_ID");
     let mixed = client.ask(12, request(session, 2, &[(0, 0)])).await;
     assert_eq!(mixed.error_code, 106, "FETCH_SESSION_TOPIC_ID_ERROR");
 }

@@ -40,7 +40,16 @@ impl Api for Fetch {
         let now = cx.engine.clock().now();
         let asked = asked(&request, ids);
         let forgotten = forgotten(&request, ids);
-        let turn = cx.sessions().turn(now, request.session_id, request.session_epoch, ids, &asked, &forgotten);
+        let catalog = cx.engine.catalog();
+        let names = names(&catalog, &asked);
+        let turn = {
+            let mut sessions = cx.sessions();
+            let turn = sessions.turn(now, request.session_id, request.session_epoch, ids, &asked, &forgotten);
+            if let Ok(Turn::Incremental { id, .. }) = &turn {
+                sessions.learn(*id, &names);
+            }
+            turn
+        };
         let (session, wants) = match &turn {
             Err(code) => {
                 return Answer::Now(FetchResponse { error_code: code.wire(), ..Default::default() });
@@ -48,7 +57,7 @@ impl Api for Fetch {
             Ok(Turn::Incremental { id, wants }) => (Some(*id), wants.clone()),
             Ok(Turn::Full | Turn::Sessionless) => (None, asked),
         };
-        let found = read(&cx, version, &request, &wants).await;
+        let found = read(&cx, &catalog, version, session, &request, &wants).await;
         let said = |(place, _): &(Place, Want), data: &PartitionData| (place.clone(), said(data));
         let mut answered = vec![true; found.len()];
         let mut session_id = NO_SESSION;
@@ -62,7 +71,9 @@ impl Api for Fetch {
             (Ok(Turn::Full), None) => {
                 let parts =
                     wants.iter().zip(&found).map(|((place, want), data)| (place.clone(), *want, self::said(data)));
-                session_id = cx.sessions().open(now, cx.engine.random(), ids, parts.collect());
+                let mut sessions = cx.sessions();
+                session_id = sessions.open(now, cx.engine.random(), ids, parts.collect());
+                sessions.learn(session_id, &names);
             }
             _ => {}
         }
@@ -104,13 +115,19 @@ fn named(ids: bool, name: &str, id: Uuid) -> Topic {
 }
 
 /// Reads everything wanted with one call of the engine; one answer for each want, in order.
-async fn read(cx: &Cx, version: i16, request: &FetchRequest, wants: &[(Place, Want)]) -> Vec<PartitionData> {
+async fn read(
+    cx: &Cx,
+    catalog: &Catalog,
+    version: i16,
+    session: Option<i32>,
+    request: &FetchRequest,
+    wants: &[(Place, Want)],
+) -> Vec<PartitionData> {
     let until = if request.isolation_level == READ_COMMITTED { Until::Committed } else { Until::End };
-    let catalog = cx.engine.catalog();
     let mut reads = Vec::with_capacity(wants.len());
     let mut refused: Vec<Option<PartitionData>> = Vec::with_capacity(wants.len());
     for (place, want) in wants {
-        match plan(cx, &catalog, version, place, want) {
+        match plan(cx, catalog, version, session, place, want) {
             ControlFlow::Continue(log) => {
                 let from = Offset(u64::try_from(want.offset).expect("negative offsets were refused"));
                 reads.push(Read { log, from, max_bytes: usize::try_from(want.max_bytes).unwrap_or(0), until });
@@ -119,7 +136,6 @@ async fn read(cx: &Cx, version: i16, request: &FetchRequest, wants: &[(Place, Wa
             ControlFlow::Break(data) => refused.push(Some(*data)),
         }
     }
-    let logs: Vec<LogId> = reads.iter().map(|read| read.log).collect();
     let refusals = refused.iter().any(Option::is_some);
     let pages = cx
         .engine
@@ -131,13 +147,13 @@ async fn read(cx: &Cx, version: i16, request: &FetchRequest, wants: &[(Place, Wa
             deadline: cx.engine.clock().now().plus_ms(i64::from(request.max_wait_ms.max(0))),
         })
         .await;
-    let mut pages = logs.into_iter().zip(pages);
+    let mut pages = pages.into_iter();
     let places = wants.iter().zip(refused);
     places
         .map(|((place, _), refused)| match refused {
             Some(data) => data,
             None => match pages.next() {
-                Some((log, page)) => show(cx, version, until, place.partition, log, page),
+                Some(page) => show(version, until, place.partition, page),
                 None => failed(place.partition, Code::UnknownServerError),
             },
         })
@@ -149,6 +165,7 @@ fn plan(
     cx: &Cx,
     catalog: &Catalog,
     version: i16,
+    session: Option<i32>,
     place: &Place,
     want: &Want,
 ) -> ControlFlow<Box<PartitionData>, LogId> {
@@ -157,7 +174,7 @@ fn plan(
         Topic::Name(name) => (cx::topic(catalog, name), Code::UnknownTopicOrPartition),
         Topic::Id(id) => (cx::topic_by_id(catalog, Uuid(id.0)), Code::UnknownTopicId),
     };
-    let Some(stream) = stream else { return refuse(unknown) };
+    let Some(stream) = stream else { return refuse(replaced(cx, catalog, session, place).unwrap_or(unknown)) };
     let Some(log) = u32::try_from(place.partition).ok().and_then(|number| stream.log(number)) else {
         return refuse(Code::UnknownTopicOrPartition);
     };
@@ -185,6 +202,27 @@ fn plan(
     }
 }
 
+/// Whether a topic that a session names by its id has been deleted and made again (KIP-516).
+fn replaced(cx: &Cx, catalog: &Catalog, session: Option<i32>, place: &Place) -> Option<Code> {
+    let Topic::Id(id) = place.topic else { return None };
+    let name = cx.sessions().name(session?, id)?;
+    cx::topic(catalog, &name).map(|_| Code::InconsistentTopicId)
+}
+
+/// Names of the topics that are asked for by id.
+fn names(catalog: &Catalog, asked: &[(Place, Want)]) -> Vec<(StreamId, Arc<str>)> {
+    let mut names: Vec<(StreamId, Arc<str>)> = Vec::new();
+    for (place, _) in asked {
+        if let Topic::Id(id) = place.topic
+            && names.last().is_none_or(|(last, _)| *last != id)
+            && let Some(stream) = cx::topic_by_id(catalog, Uuid(id.0))
+        {
+            names.push((id, stream.name.clone()));
+        }
+    }
+    names
+}
+
 /// Whether the records the client has already are not those of our log (KIP-595): where they part.
 fn diverging(cx: &Cx, log: LogId, want: &Want) -> Result<Option<(EpochEndOffset, Bounds)>, Code> {
     let Ok(last) = u32::try_from(want.last_epoch) else { return Ok(None) };
@@ -198,18 +236,10 @@ fn diverging(cx: &Cx, log: LogId, want: &Want) -> Result<Option<(EpochEndOffset,
     Ok(Some((EpochEndOffset { epoch: epoch as i32, end_offset: end.0 as i64 }, bounds)))
 }
 
-fn show(cx: &Cx, version: i16, until: Until, partition: i32, log: LogId, page: Result<Page, Error>) -> PartitionData {
+fn show(version: i16, until: Until, partition: i32, page: Result<Page, Error>) -> PartitionData {
     let page = match page {
         Ok(page) => page,
-        Err(error) => {
-            // The log's own start tells a reader that fell behind how far.
-            let bounds = match &error {
-                Error::OutOfRange(bounds) => Some(*bounds),
-                _ => cx.engine.bounds(log).ok(),
-            };
-            let start = bounds.map_or(-1, |bounds| bounds.start.0 as i64);
-            return PartitionData { log_start_offset: start, ..failed(partition, Code::from(&error)) };
-        }
+        Err(error) => return failed(partition, Code::from(&error)),
     };
     if version < 10 && page.batches.iter().any(|stored| is_zstd(&stored.bytes)) {
         return failed(partition, Code::UnsupportedCompressionType);

@@ -169,3 +169,19 @@ fn slots_are_taken_from_the_unused_and_from_the_smaller() {
 fn a_request_without_partitions_opens_nothing() {
     assert_eq!(sessions(5).open(Timestamp(0), 1, false, vec![]), NO_SESSION);
 }
+
+#[test]
+fn a_topic_keeps_its_name_as_long_as_the_session_asks_for_it() {
+    let mut s = sessions(5);
+    let topic = StreamId(7);
+    let place = |partition| Place { topic: Topic::Id(topic), partition };
+    let parts = [0, 1].map(|p| (place(p), want(0), Said::Bounds(bounds(0))));
+    let id = s.open(Timestamp(0), 1, true, parts.into());
+    s.learn(id, &[(topic, "t".into())]);
+    assert_eq!(s.name(id, topic).as_deref(), Some("t"));
+    s.turn(Timestamp(0), id, 1, true, &[], &[place(0)]).expect("accepted");
+    assert_eq!(s.name(id, topic).as_deref(), Some("t"));
+    s.turn(Timestamp(0), id, 2, true, &[(Place { topic: Topic::Id(StreamId(8)), partition: 0 }, want(0))], &[place(1)])
+        .expect("accepted");
+    assert_eq!(s.name(id, topic), None);
+}
