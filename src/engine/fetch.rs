@@ -45,6 +45,7 @@ impl Engine {
                 None => interest = Some(Interest::in_logs(&self.logs, &want.reads)),
                 Some(interest) => {
                     tokio::select! {
+                        biased;
                         () = interest.notify.notified() => {}
                         () = self.clock.sleep_until(want.deadline) => {}
                         () = self.failed() => return want.reads.iter().map(|_| Err(Error::LaneFailed)).collect(),

@@ -16,6 +16,7 @@ pub async fn run(engine: Arc<Engine>) {
     loop {
         let next = engine.clock.now().plus_ms(engine.options.maintenance_ms);
         tokio::select! {
+            biased;
             () = engine.clock.sleep_until(next) => {}
             () = engine.closing() => return,
             () = engine.failed() => return,

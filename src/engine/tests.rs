@@ -133,6 +133,28 @@ async fn settled_evicted_and_fresh_records_read_as_one_line() {
 }
 
 #[tokio::test]
+async fn a_page_that_has_no_room_for_the_next_batch_ends_before_it() {
+    let engine = open(&MemDisk::new(), small()).await;
+    let log = new_stream(&engine, "s", 1, &[]).await.logs[0];
+    for i in 0..300u32 {
+        put(&engine, log, &[7u8; 1000][..(i as usize * 37) % 1000], 1).await;
+    }
+    for max_bytes in (1..4_000).step_by(61) {
+        let mut from = Offset(0);
+        while from < Offset(300) {
+            let read = Read { log, from, max_bytes, until: Until::End };
+            let fetch = Fetch { reads: vec![read], min_bytes: 0, max_bytes, deadline: Timestamp(0) };
+            for stored in engine.fetch(fetch).await.remove(0).unwrap().batches {
+                let header = batch::parse_header(&stored.bytes).unwrap();
+                assert_eq!(header.base_offset as u64, from.0, "with pages of {max_bytes} bytes");
+                from = from.plus(header.offsets());
+            }
+        }
+    }
+    engine.close().await;
+}
+
+#[tokio::test]
 async fn a_group_is_placed_as_a_whole_or_not_at_all() {
     let engine = open(&MemDisk::new(), Options::default()).await;
     let stream = new_stream(&engine, "s", 2, &[]).await;

@@ -209,10 +209,12 @@ impl Vault {
         let mut wanted: Vec<usize> = Vec::new();
         let mut begin = None;
         let mut bytes = 0usize;
+        let mut full = false;
         for (i, slot) in slots.iter().enumerate() {
             if end_of(i) > range.next && slot.first < until {
                 let fits = bytes + slot.bytes as usize <= *left;
-                if !fits && (!wanted.is_empty() || !range.batches.is_empty()) {
+                full = !fits && (!wanted.is_empty() || !range.batches.is_empty());
+                if full {
                     break;
                 }
                 begin.get_or_insert(at);
@@ -222,7 +224,10 @@ impl Vault {
             at += u64::from(slot.bytes);
         }
         let Some(begin) = begin else {
-            range.next = range.next.max(if head.end > until { range.next } else { head.end });
+            // Nothing of this entry is wanted, unless the answer had no room for its first batch.
+            if !full && head.end <= until {
+                range.next = range.next.max(head.end);
+            }
             return Ok(());
         };
         let mut buffer = BytesMut::zeroed(bytes);
