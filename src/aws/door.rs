@@ -42,7 +42,8 @@ use crate::metrics;
 
 const JSON: &str = "application/x-amz-json-1.1";
 const CBOR: &str = "application/x-amz-cbor-1.1";
-const PREFACE: &[u8] = b"PRI ";
+/// What an HTTP/2 connection begins with (RFC 9113 3.4). Read whole before HTTP/2 is spoken, which would wait for ever.
+const PREFACE: &[u8] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
 
 /// Who is asking, and for what.
 #[derive(Debug)]
@@ -201,7 +202,7 @@ enum Spoken {
     Foreign(u8),
 }
 
-/// Reads as many bytes as it takes to tell the protocols apart: at most four.
+/// Reads as many bytes as it takes to tell the protocols apart: at most the HTTP/2 preface.
 async fn first_bytes(mut socket: TcpStream) -> io::Result<Spoken> {
     let mut seen = [0; PREFACE.len()];
     let mut length = 0;

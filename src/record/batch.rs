@@ -100,6 +100,18 @@ pub fn parse(bytes: &[u8]) -> Result<Header, BatchError> {
 
 /// Like [`parse`], where only the first 61 bytes have been read yet.
 pub fn parse_header(bytes: &[u8]) -> Result<Header, BatchError> {
+    let header = fields(bytes)?;
+    let (records, last_offset_delta) = (header.record_count, header.last_offset_delta);
+    // Compaction and drained logs leave offsets without records, never records without offsets.
+    if records < 0 || last_offset_delta < 0 || records - 1 > last_offset_delta {
+        return Err(BatchError::Count { records, last_offset_delta });
+    }
+    header.codec()?;
+    Ok(header)
+}
+
+/// The fields of a header, of which only the length and the magic byte have been judged.
+fn fields(bytes: &[u8]) -> Result<Header, BatchError> {
     // The magic byte stands at one place in all formats, and an old record may be shorter than a new header.
     match bytes.get(MAGIC_AT).map(|&magic| magic as i8) {
         None | Some(2) => {}
@@ -113,7 +125,7 @@ pub fn parse_header(bytes: &[u8]) -> Result<Header, BatchError> {
     if length < (HEADER_BYTES - PREFIX_BYTES) as i32 {
         return Err(BatchError::Length { length });
     }
-    let header = Header {
+    Ok(Header {
         base_offset: i64::from_be_bytes(field(head, 0)),
         bytes: length as u32 + PREFIX_BYTES as u32,
         leader_epoch: i32::from_be_bytes(field(head, EPOCH_AT)),
@@ -126,19 +138,20 @@ pub fn parse_header(bytes: &[u8]) -> Result<Header, BatchError> {
         producer_epoch: i16::from_be_bytes(field(head, 51)),
         base_sequence: i32::from_be_bytes(field(head, 53)),
         record_count: i32::from_be_bytes(field(head, 57)),
-    };
-    let (records, last_offset_delta) = (header.record_count, header.last_offset_delta);
-    // Compaction and drained logs leave offsets without records, never records without offsets.
-    if records < 0 || last_offset_delta < 0 || records - 1 > last_offset_delta {
-        return Err(BatchError::Count { records, last_offset_delta });
-    }
-    header.codec()?;
-    Ok(header)
+    })
 }
 
 /// Exactly one batch that fills `bytes`, its CRC verified.
 pub fn check(bytes: Bytes) -> Result<Batch, BatchError> {
-    let batch = trust(bytes)?;
+    let batch = match trust(bytes.clone()) {
+        Ok(batch) => batch,
+        // Was it written so, or has a bit flipped on the way? Of the latter the client must hear: it sends again.
+        Err(nonsense @ (BatchError::Count { .. } | BatchError::Codec { .. })) => {
+            verify_crc(&bytes, &fields(&bytes)?)?;
+            return Err(nonsense);
+        }
+        Err(error) => return Err(error),
+    };
     verify_crc(&batch.bytes, &batch.header)?;
     Ok(batch)
 }
