@@ -205,12 +205,17 @@ def medians(runs):
     }
 
 
-def table(results, disk, options):
+def commit():
+    """What is measured: asked for at the start, since the tree may move on meanwhile."""
+    asked = subprocess.run(["git", "-C", str(ROOT), "rev-parse", "--short", "HEAD"], stdout=subprocess.PIPE, text=True)
+    return asked.stdout.strip()
+
+
+def table(results, disk, options, commit):
     middle = {kind: medians(runs) for kind, runs in results.items()}
     ours, theirs = middle.get("interfluve", {}), middle.get("kafka-4.4", {})
-    commit = subprocess.run(["git", "-C", str(ROOT), "rev-parse", "--short", "HEAD"], stdout=subprocess.PIPE, text=True)
     lines = [
-        f"Measured {datetime.date.today()}, commit {commit.stdout.strip()}, `{options.command.strip()}`: medians of "
+        f"Measured {datetime.date.today()}, commit {commit}, `{options.command.strip()}`: medians of "
         f"{options.pairs} interleaved pairs, {options.mib} MiB a work. We sync before each ack; Kafka runs with its defaults "
         "(no sync). CPU is the server's own.",
         "",
@@ -267,7 +272,7 @@ def main():
     parser.add_argument("--command", default="benches/peers/run.sh")
     parser.add_argument("--print", action="store_true", help="print the table, leave docs/performance.md alone")
     options = parser.parse_args()
-    results = {}
+    results, measured = {}, commit()
     with tempfile.TemporaryDirectory(prefix="peers-") as folder:
         disk = load("disk", "", dir=folder)
         print(f"disk: {disk}", flush=True)
@@ -292,7 +297,7 @@ def main():
                     results.setdefault(prefix + kind, []).append(side.figures)
                     shown = {name: show(value) if isinstance(value, (int, float)) else value for name, value in side.figures.items()}
                     print(f"pair {pair + 1}, {prefix}{kind}: {json.dumps(shown)}", flush=True)
-    text = table(results, disk, options)
+    text = table(results, disk, options, measured)
     print(text) if options.print else write(text)
 
 
