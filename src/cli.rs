@@ -20,6 +20,11 @@ pub enum Asked {
         settings: Box<ServerSettings>,
         ready_json: bool,
     },
+    /// Read a whole data directory and say what is wrong with it.
+    Check {
+        dir: PathBuf,
+        json: bool,
+    },
     /// Print this and exit with 0.
     Print(String),
 }
@@ -33,8 +38,11 @@ pub const USAGE: u8 = 2;
 /// Exit code: the server could not start, or had to stop; or a check found damage.
 pub const FAILED: u8 = 1;
 
-const COMMANDS: &[(&str, &str)] =
-    &[("serve", "run the server (the default command)"), ("version", "print the version")];
+const COMMANDS: &[(&str, &str)] = &[
+    ("serve", "run the server (the default command)"),
+    ("check DATA_DIR", "read everything in the directory of a stopped server; 1: damage found, 2: cannot be read"),
+    ("version", "print the version"),
+];
 
 /// Flags that are a shorter name of a key.
 const SHORT: &[(&str, &str)] = &[("log.format", "log")];
@@ -59,16 +67,22 @@ pub fn read(
     if flags.help.is_some() || command == "help" {
         return Ok(Asked::Print(help(flags.help != Some(Help::Short))));
     }
+    if command == "check" {
+        return check(flags);
+    }
     if let Some(word) = flags.operands.first() {
         return Err(Misuse(format!("the argument {word:?} is not expected here")));
     }
     if flags.version || command == "version" {
         return Ok(Asked::Print(format!("interfluve {}\n", env!("CARGO_PKG_VERSION"))));
     }
+    if flags.json {
+        return Err(Misuse("--json belongs to check".into()));
+    }
     match command.as_str() {
         "serve" => serve(flags, environment),
         other => {
-            let meant = nearest(other, COMMANDS.iter().map(|(name, _)| *name));
+            let meant = nearest(other, COMMANDS.iter().filter_map(|(name, _)| name.split(' ').next()));
             let meant = meant.map_or_else(String::new, |name| format!("; did you mean {name}?"));
             Err(Misuse(format!("there is no command {other:?}{meant}")))
         }
@@ -87,6 +101,7 @@ struct Flags {
     help: Option<Help>,
     version: bool,
     ready_json: bool,
+    json: bool,
     config: Option<String>,
     /// Flags that are, or should be, keys.
     texts: Vec<Text>,
@@ -106,6 +121,7 @@ impl Flags {
                 "--help" => flags.help = Some(Help::Long),
                 "-V" | "--version" => flags.version = true,
                 "--ready-json" => flags.ready_json = true,
+                "--json" => flags.json = true,
                 _ => {
                     let Some(flag) = word.strip_prefix("--").filter(|flag| !flag.is_empty()) else {
                         flags.operands.push(word);
@@ -147,6 +163,18 @@ fn unknown(written: &str, flag: &str) -> String {
     let meant = nearest(&flag.replace('-', "."), server_keys::all().iter().map(|key| key.name));
     let meant = meant.and_then(server_keys::named).map(|key| format!("; did you mean --{}?", key.flag()));
     format!("there is no flag {written}{}", meant.unwrap_or_default())
+}
+
+/// `check DATA_DIR [--json]`: no configuration is read.
+fn check(flags: Flags) -> Result<Asked, Misuse> {
+    if let Some(text) = flags.texts.first() {
+        return Err(Misuse(format!("check takes no {}", text.written)));
+    }
+    match flags.operands.as_slice() {
+        [dir] => Ok(Asked::Check { dir: dir.into(), json: flags.json }),
+        [] => Err(Misuse("which directory? interfluve check DATA_DIR".into())),
+        [_, other, ..] => Err(Misuse(format!("the argument {other:?} is not expected here"))),
+    }
 }
 
 fn serve(flags: Flags, environment: impl Iterator<Item = (String, String)>) -> Result<Asked, Misuse> {
@@ -218,6 +246,7 @@ pub fn help(long: bool) -> String {
     }
     page.push_str("\nOptions:\n");
     line(&mut page, "--config FILE", "read settings from a TOML file (also INTERFLUVE_CONFIG)", "");
+    line(&mut page, "--json", "check: print the report as JSON", "");
     line(&mut page, "--ready-json", "print one JSON line with the real addresses on stdout when ready", "");
     line(&mut page, "-h, --help", "the most useful options; every option", "");
     line(&mut page, "-V, --version", "print the version", "");
@@ -391,6 +420,18 @@ mod tests {
         );
         assert_eq!((s.node_id, s.num_logs, s.worker_threads), (1, 2, 3));
         assert_eq!(settings(&[], &[("INTERFLUVE_CONFIG", file)]).worker_threads, 3);
+    }
+
+    #[test]
+    fn check_takes_one_directory() {
+        match read_all(&["check", "d", "--json"], &[]) {
+            Ok(Asked::Check { dir, json }) => assert_eq!((dir, json), (PathBuf::from("d"), true)),
+            other => panic!("{other:?}"),
+        }
+        misuse(&["check"], "which directory?");
+        misuse(&["check", "a", "b"], "\"b\" is not expected");
+        misuse(&["check", "a", "--node-id", "1"], "no --node-id");
+        misuse(&["serve", "--json"], "belongs to check");
     }
 
     #[test]

@@ -14,6 +14,7 @@ fn main() -> ExitCode {
         std::env::vars_os().filter_map(|(name, value)| Some((name.into_string().ok()?, value.into_string().ok()?)));
     match cli::read(std::env::args_os(), environment) {
         Ok(Asked::Serve { settings, ready_json }) => interfluve::server::run(*settings, ready_json),
+        Ok(Asked::Check { dir, json }) => interfluve::server::check::run(&dir, json),
         Ok(Asked::Print(text)) => print(&text),
         Err(Misuse(text)) => refuse(&text),
     }

@@ -3,6 +3,7 @@
 //!
 //! No request is handled here, and nothing here outlives a restart except the data directory's mark and lock.
 
+pub mod check;
 pub mod place;
 pub mod screen;
 pub mod stop;
