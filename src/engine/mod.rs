@@ -1,6 +1,7 @@
 //! The engine: logs, their one writer, their readers, and the catalog of streams. Façades call its eight verbs and
 //! nothing else. It does not know Kafka, Kinesis or HTTP.
 
+pub mod backup;
 pub mod catalog;
 pub mod check;
 pub mod driver;

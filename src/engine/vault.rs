@@ -63,6 +63,15 @@ pub struct Vault {
     disk: Arc<dyn Disk>,
     files: Mutex<Files>,
     withheld: AtomicU64,
+    held: Mutex<Removals>,
+}
+
+/// Removals that wait until nobody holds the files.
+#[derive(Default)]
+struct Removals {
+    holders: usize,
+    /// A segment, or a whole log.
+    waiting: Vec<(LogId, Option<Offset>)>,
 }
 
 type FileKey = (LogId, Offset, &'static str);
@@ -108,7 +117,7 @@ impl Segment {
 impl Vault {
     pub fn new(disk: Arc<dyn Disk>, open_files_limit: usize) -> Vault {
         let files = Files { limit: open_files_limit.max(4), tick: 0, open: BTreeMap::new() };
-        Vault { disk, files: Mutex::new(files), withheld: AtomicU64::new(0) }
+        Vault { disk, files: Mutex::new(files), withheld: AtomicU64::new(0), held: Mutex::default() }
     }
 
     /// How many batches have been withheld because their bytes were damaged.
@@ -269,8 +278,44 @@ impl Vault {
         Ok(None)
     }
 
+    /// From now on nothing is removed, until [`Vault::let_go`] was called as often as this.
+    pub fn hold(&self) {
+        self.lock_held().holders += 1;
+    }
+
+    /// Gives up a hold; the last one does the removals that waited.
+    pub fn let_go(&self) {
+        let waiting = {
+            let mut held = self.lock_held();
+            held.holders -= 1;
+            if held.holders > 0 { Vec::new() } else { std::mem::take(&mut held.waiting) }
+        };
+        for (log, base) in waiting {
+            let removed = base.map_or_else(|| self.remove_log(log), |base| self.remove(log, base));
+            if let Err(e) = removed {
+                tracing::error!(%log, "files that were given up could not be removed: {e}");
+            }
+        }
+    }
+
+    /// Whether a removal has to wait; then it is remembered.
+    fn is_held(&self, log: LogId, base: Option<Offset>) -> bool {
+        let mut held = self.lock_held();
+        if held.holders > 0 {
+            held.waiting.push((log, base));
+        }
+        held.holders > 0
+    }
+
+    fn lock_held(&self) -> MutexGuard<'_, Removals> {
+        self.held.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
     /// Removes a segment's files. Missing files are fine: a removal that was cut short is repeated.
     pub fn remove(&self, log: LogId, base: Offset) -> io::Result<()> {
+        if self.is_held(log, Some(base)) {
+            return Ok(());
+        }
         for kind in ["log", "side"] {
             self.lock_files().open.remove(&(log, base, kind));
             match self.disk.remove(&Segment::file(log, base, kind)) {
@@ -283,6 +328,9 @@ impl Vault {
 
     /// Removes everything of a log.
     pub fn remove_log(&self, log: LogId) -> io::Result<()> {
+        if self.is_held(log, None) {
+            return Ok(());
+        }
         let dir = Segment::dir(log);
         let names = self.disk.list(&dir)?;
         if names.is_empty() && !self.disk.list("logs")?.contains(&log.to_string()) {

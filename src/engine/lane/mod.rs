@@ -16,6 +16,7 @@ use std::sync::Arc;
 use bytes::BytesMut;
 use tokio::sync::oneshot;
 
+use super::backup::Instant;
 use super::frame::Settled;
 use super::tail::{Entry, Logs, Shared};
 use super::vault::{Job, Segment};
@@ -61,6 +62,8 @@ pub enum News {
         now: Timestamp,
         after_ms: i64,
     },
+    /// Asks for everything there is at one moment; appends wait for one sync meanwhile.
+    Picture(oneshot::Sender<Instant>),
     Stop(oneshot::Sender<()>),
 }
 
@@ -155,6 +158,7 @@ pub struct Lane {
     room_bytes: u64,
     /// An error met where none can be returned; ends the turn.
     broken: Option<io::Error>,
+    pictures: Vec<oneshot::Sender<Instant>>,
     stopping: Option<oneshot::Sender<()>>,
     tasks: Vec<Task>,
 }
@@ -213,6 +217,7 @@ impl Lane {
             snapshot: Snapshot::None,
             room_bytes: u64::MAX,
             broken: None,
+            pictures: Vec::new(),
             stopping: None,
             tasks: Vec::new(),
         };
@@ -259,15 +264,20 @@ impl Lane {
                 News::Snapshotted(frame) => self.forget(frame)?,
                 News::Room(bytes) => self.room_bytes = bytes,
                 News::ExpireProducers { now, after_ms } => self.expire_producers(now, after_ms),
+                News::Picture(reply) => self.pictures.push(reply),
                 News::Stop(reply) => self.stopping = Some(reply),
             }
         }
         while self.unsettled_bytes + self.flying_bytes < self.limits.unsettled_bytes || self.stopping.is_some() {
-            let Some(appending) = self.waiting.pop_front() else { break };
+            // A picture is taken when everything placed has landed, so nothing is placed until then.
+            let next =
+                if self.pictures.is_empty() || self.stopping.is_some() { self.waiting.pop_front() } else { None };
+            let Some(appending) = next else { break };
             self.place(appending, now)?;
         }
         let mut sync = self.write(now)?;
-        if self.flights.is_empty() && self.sync_due.is_none() {
+        let pictured = self.take_pictures(&mut sync);
+        if self.flights.is_empty() && self.sync_due.is_none() && self.pictures.is_empty() {
             self.journal.mark()?;
         }
         self.choose_settling();
@@ -282,7 +292,8 @@ impl Lane {
         metrics::TAIL_BYTES.set(self.tail_bytes as i64);
         let stopped = self.stop_if_done();
         // Tasks may be all that is left to do before stopping, and nothing will tell when they are done.
-        let wake = if self.stopping.is_some() && !self.tasks.is_empty() { Some(now) } else { self.sync_due };
+        let again = pictured || self.stopping.is_some() && !self.tasks.is_empty();
+        let wake = if again { Some(now) } else { self.sync_due };
         Ok(Turn { sync, wake, tasks: std::mem::take(&mut self.tasks), stopped })
     }
 

@@ -5,6 +5,7 @@ use std::io;
 use std::sync::Arc;
 
 use super::{Lane, Snapshot, Task, Then};
+use crate::engine::backup::Instant;
 use crate::engine::frame::{Fact, Settled};
 use crate::engine::table;
 use crate::engine::tail::Extent;
@@ -189,5 +190,28 @@ impl Lane {
         let unsettled_from = self.by_age.first().map_or(FrameNo::MAX, |(frame, _)| *frame);
         let flying_from = self.flights.front().map_or(FrameNo::MAX, |f| f.frame);
         self.journal.forget(unsettled_from.min(flying_from).min(snapshot + 1))
+    }
+
+    /// Hands out pictures once nothing is under way: what is placed, what is published and what is durable are the same
+    /// then, so every group is in the picture whole or not at all. True: something was handed out.
+    pub(super) fn take_pictures(&mut self, sync: &mut Option<FrameNo>) -> bool {
+        if self.pictures.is_empty() || !self.flights.is_empty() {
+            return false;
+        }
+        if self.synced < self.journal.written() {
+            *sync = Some(self.journal.written());
+            return false;
+        }
+        for reply in std::mem::take(&mut self.pictures) {
+            let table = table::encode(0, &self.slots);
+            let mut waiting = Vec::new();
+            for (log, slot) in &self.slots {
+                let view = slot.shared.view();
+                let from = view.tail.partition_point(|e| e.first < view.settled);
+                waiting.extend(view.tail.range(from..).map(|e| (*log, e.clone())));
+            }
+            let _ = reply.send(Instant { table, waiting });
+        }
+        true
     }
 }
