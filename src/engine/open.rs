@@ -91,7 +91,8 @@ fn from_table(id: LogId, row: Row) -> Found {
         .into_iter()
         .map(|settled| Extent { settled, segment: Arc::new(Segment::new(id, settled.base)) })
         .collect::<Vec<_>>();
-    let settled = extents.last().map_or(row.line.start, |x| x.settled.end).max(row.line.start);
+    // Not the start: a batch that straddles it may still stand in the journal alone.
+    let settled = extents.last().map_or(Offset(0), |x| x.settled.end);
     Found { known: row.line.next, line: row.line, view: View { extents, settled, ..View::default() } }
 }
 
@@ -185,6 +186,8 @@ fn empty() -> Found {
 
 fn finish(id: LogId, found: Found) -> Slot {
     let Found { mut line, mut view, .. } = found;
+    let kept = view.tail.front().map_or(line.start, |e| e.first.min(line.start));
+    view.settled = view.settled.max(kept);
     line.next = line.next.max(view.settled);
     view.start = line.start;
     view.end = line.next;

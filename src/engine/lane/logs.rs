@@ -58,9 +58,13 @@ impl Lane {
         let bounds = slot.shared.view().bounds();
         if below > bounds.end {
             let _ = reply.send(Err(Error::OutOfRange(bounds)));
+        } else if below <= bounds.start {
+            // Already given up, durably; a start never moves back.
+            let _ = reply.send(Ok(bounds));
         } else if below <= slot.line.start {
-            // Already given up; a start never moves back. It may not be durable yet: a later trim of nothing tells.
-            let _ = reply.send(Ok(Bounds { start: slot.line.start, ..bounds }));
+            // Already asked for by another, and perhaps not durable yet: wait behind that.
+            let at = slot.line.start;
+            self.send_facts(&[Fact::Start { log, at }], Then::Trimmed(log, below, reply));
         } else {
             slot.line.start = below;
             self.send_facts(&[Fact::Start { log, at: below }], Then::Trimmed(log, below, reply));
