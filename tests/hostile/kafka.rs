@@ -2,6 +2,7 @@
 
 use interfluve::ids::Timestamp;
 use interfluve::kafka::table::{self, TABLE};
+use interfluve::kafka::wire::header::{ResponseHeader, request_frame};
 use interfluve::kafka::wire::messages::api_versions::{ApiVersionsRequest, ApiVersionsResponse};
 use interfluve::kafka::wire::messages::create_partitions::{
     CreatePartitionsRequest, CreatePartitionsResponse, CreatePartitionsTopic,
@@ -15,6 +16,7 @@ use interfluve::kafka::wire::messages::metadata::{MetadataRequest, MetadataReque
 use interfluve::kafka::wire::messages::produce::{
     PartitionProduceData, ProduceRequest, ProduceResponse, TopicProduceData,
 };
+use interfluve::kafka::wire::{Message, Reader, Request};
 use interfluve::record::build::{Builder, NewRecord};
 use interfluve::record::compress::Codec;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
@@ -309,6 +311,24 @@ async fn a_batch_with_a_wrong_byte_is_refused() {
     assert!([2, 87].contains(&produce(&mut client, "t", Some(two.into())).await), "two batches");
     assert_eq!(produce(&mut client, "t", Some(whole.into())).await, 0);
     both_serve(&server, "wrong batches").await;
+}
+
+/// Every request here has the same; one connection has one under way.
+const CORRELATION: i32 = 7;
+
+impl Kafka {
+    /// Asks and is answered.
+    pub async fn ask<Q: Request, A: Message>(&mut self, version: i16, request: &Q) -> A {
+        let frame = request_frame(version, CORRELATION, Some("test"), request).expect("a request that can be said");
+        self.socket.write_all(&frame.into_bytes()).await.expect("sent");
+        let answer = self.answer().await.expect("an answer");
+        let mut reader = Reader::new(answer);
+        let header = ResponseHeader::read(&mut reader, Q::API_KEY, version).expect("a header");
+        assert_eq!(header.correlation_id, CORRELATION);
+        let answer = A::decode(&mut reader, version).expect("an answer that can be read");
+        assert_eq!(reader.remaining(), 0);
+        answer
+    }
 }
 
 impl Server {

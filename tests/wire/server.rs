@@ -13,8 +13,6 @@ use interfluve::engine::{self, Driver, Engine};
 use interfluve::kafka::cx::{Cx, Options};
 use interfluve::kafka::group::{self, coordinator::Coordinator};
 use interfluve::kafka::listen::{self, Listener};
-use interfluve::kafka::wire::header::{ResponseHeader, request_frame};
-use interfluve::kafka::wire::{Message, Reader, Request};
 use interfluve::kinesis::{Kinesis, api};
 use interfluve::metrics::{self, Health};
 use interfluve::store::memory::MemDisk;
@@ -98,29 +96,13 @@ impl Drop for Server {
 /// A connection to the Kafka face.
 pub struct Kafka {
     pub socket: TcpStream,
-    correlation: i32,
 }
 
 impl Kafka {
     pub async fn connect(address: SocketAddr) -> Kafka {
         let socket = TcpStream::connect(address).await.expect("the listener is open");
         socket.set_nodelay(true).expect("an open socket");
-        Kafka { socket, correlation: 0 }
-    }
-
-    /// Asks and is answered.
-    pub async fn ask<Q: Request, A: Message>(&mut self, version: i16, request: &Q) -> A {
-        self.correlation += 1;
-        let frame =
-            request_frame(version, self.correlation, Some("test"), request).expect("a request that can be said");
-        self.socket.write_all(&frame.into_bytes()).await.expect("sent");
-        let answer = self.answer().await.expect("an answer");
-        let mut reader = Reader::new(answer);
-        let header = ResponseHeader::read(&mut reader, Q::API_KEY, version).expect("a header");
-        assert_eq!(header.correlation_id, self.correlation);
-        let answer = A::decode(&mut reader, version).expect("an answer that can be read");
-        assert_eq!(reader.remaining(), 0);
-        answer
+        Kafka { socket }
     }
 
     /// Sends a frame: its length, then these bytes.
