@@ -20,6 +20,16 @@ pub enum Asked {
         settings: Box<ServerSettings>,
         ready_json: bool,
     },
+    /// Copy what a running server holds into a directory.
+    Backup {
+        to: PathBuf,
+        settings: Box<ServerSettings>,
+    },
+    /// Make a new data directory from a backup.
+    Restore {
+        from: PathBuf,
+        settings: Box<ServerSettings>,
+    },
     /// Read a whole data directory and say what is wrong with it.
     Check {
         dir: PathBuf,
@@ -41,6 +51,8 @@ pub const FAILED: u8 = 1;
 const COMMANDS: &[(&str, &str)] = &[
     ("serve", "run the server (the default command)"),
     ("check DATA_DIR", "read everything in the directory of a stopped server; 1: damage found, 2: cannot be read"),
+    ("backup DIR", "copy what the server running on --data-dir holds; again: only what is new"),
+    ("restore DIR", "make a new --data-dir from a backup"),
     ("version", "print the version"),
 ];
 
@@ -67,8 +79,17 @@ pub fn read(
     if flags.help.is_some() || command == "help" {
         return Ok(Asked::Print(help(flags.help != Some(Help::Short))));
     }
-    if command == "check" {
-        return check(flags);
+    match command.as_str() {
+        "check" => return check(flags),
+        "backup" => {
+            let (to, settings) = one_place(flags, environment, "interfluve backup DIR [--data-dir DATA_DIR]")?;
+            return Ok(Asked::Backup { to, settings });
+        }
+        "restore" => {
+            let (from, settings) = one_place(flags, environment, "interfluve restore DIR --data-dir NEW")?;
+            return Ok(Asked::Restore { from, settings });
+        }
+        _ => {}
     }
     if let Some(word) = flags.operands.first() {
         return Err(Misuse(format!("the argument {word:?} is not expected here")));
@@ -177,7 +198,25 @@ fn check(flags: Flags) -> Result<Asked, Misuse> {
     }
 }
 
+/// The one directory a command is about, and the settings that say which server is meant.
+fn one_place(
+    flags: Flags,
+    environment: impl Iterator<Item = (String, String)>,
+    usage: &str,
+) -> Result<(PathBuf, Box<ServerSettings>), Misuse> {
+    match flags.operands.as_slice() {
+        [dir] => Ok((PathBuf::from(dir), settings(flags, environment)?)),
+        [] => Err(Misuse(format!("which directory? {usage}"))),
+        [_, other, ..] => Err(Misuse(format!("the argument {other:?} is not expected here"))),
+    }
+}
+
 fn serve(flags: Flags, environment: impl Iterator<Item = (String, String)>) -> Result<Asked, Misuse> {
+    let ready_json = flags.ready_json;
+    Ok(Asked::Serve { settings: settings(flags, environment)?, ready_json })
+}
+
+fn settings(flags: Flags, environment: impl Iterator<Item = (String, String)>) -> Result<Box<ServerSettings>, Misuse> {
     let environment: Vec<_> = environment.collect();
     let variable = |name: &str| environment.iter().find(|(given, _)| given == name).map(|(_, value)| value.clone());
     let file = flags.config.or_else(|| variable("INTERFLUVE_CONFIG")).map(PathBuf::from);
@@ -189,7 +228,7 @@ fn serve(flags: Flags, environment: impl Iterator<Item = (String, String)>) -> R
         texts.extend(from_toml(&path, &text).map_err(Misuse)?);
     }
     match ServerSettings::parse(texts) {
-        Ok(settings) => Ok(Asked::Serve { settings: Box::new(settings), ready_json: flags.ready_json }),
+        Ok(settings) => Ok(Box::new(settings)),
         Err(refusals) => Err(Misuse(refusals.iter().map(|r| r.to_string()).collect::<Vec<_>>().join("\n"))),
     }
 }
@@ -373,6 +412,7 @@ fn code(text: &str) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::config::server::DataDir;
 
     fn read_all(arguments: &[&str], environment: &[(&str, &str)]) -> Result<Asked, Misuse> {
         let arguments = ["interfluve"].iter().chain(arguments).map(OsString::from);
@@ -432,6 +472,24 @@ mod tests {
         misuse(&["check", "a", "b"], "\"b\" is not expected");
         misuse(&["check", "a", "--node-id", "1"], "no --node-id");
         misuse(&["serve", "--json"], "belongs to check");
+    }
+
+    #[test]
+    fn backup_and_restore_take_one_directory_and_the_servers_settings() {
+        match read_all(&["backup", "b", "--data-dir", "d"], &[]) {
+            Ok(Asked::Backup { to, settings }) => {
+                assert_eq!((to, settings.data_dir), (PathBuf::from("b"), DataDir::Directory("d".into())));
+            }
+            other => panic!("{other:?}"),
+        }
+        match read_all(&["restore", "b"], &[("INTERFLUVE_DATA_DIR", "d")]) {
+            Ok(Asked::Restore { from, settings }) => {
+                assert_eq!((from, settings.data_dir), (PathBuf::from("b"), DataDir::Directory("d".into())));
+            }
+            other => panic!("{other:?}"),
+        }
+        misuse(&["backup"], "which directory?");
+        misuse(&["restore", "a", "b"], "\"b\" is not expected");
     }
 
     #[test]

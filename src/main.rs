@@ -15,6 +15,8 @@ fn main() -> ExitCode {
     match cli::read(std::env::args_os(), environment) {
         Ok(Asked::Serve { settings, ready_json }) => interfluve::server::run(*settings, ready_json),
         Ok(Asked::Check { dir, json }) => interfluve::server::check::run(&dir, json),
+        Ok(Asked::Backup { to, settings }) => interfluve::server::backup::backup(&to, &settings),
+        Ok(Asked::Restore { from, settings }) => interfluve::server::backup::restore(&from, &settings),
         Ok(Asked::Print(text)) => print(&text),
         Err(Misuse(text)) => refuse(&text),
     }

@@ -3,6 +3,7 @@
 //!
 //! No request is handled here, and nothing here outlives a restart except the data directory's mark and lock.
 
+pub mod backup;
 pub mod check;
 pub mod place;
 pub mod screen;
@@ -92,6 +93,9 @@ async fn live(settings: ServerSettings, ready_json: bool) -> Result<(), String> 
         metrics::router(health.clone(), move || look(&engine))
     };
     let mut faces = JoinSet::new();
+    if let Some(place) = &place {
+        backup::listen(&place.dir, &cluster_id, &engine, &stop);
+    }
     let options = kafka::cx::Options::of(&settings, cluster_id);
     start_kafka(&mut faces, &settings, &engine, sockets.kafka, options, &stop).await?;
     if let Some(listener) = sockets.aws {

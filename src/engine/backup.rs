@@ -343,7 +343,7 @@ fn diverged(held: &Held) -> String {
 }
 
 fn ours(name: &str) -> bool {
-    [MANIFEST, MANIFEST_NEW, "logs", "lost+found"].contains(&name) || name.starts_with("picture-")
+    [MANIFEST, MANIFEST_NEW, "logs", "lock", "lost+found"].contains(&name) || name.starts_with("picture-")
 }
 
 /// Appends what a file lacks from `at` up to `bytes`; durable, and forgotten by the system's memory, when it returns.

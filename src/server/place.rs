@@ -94,6 +94,12 @@ impl Mark {
 }
 
 impl Place {
+    /// Marks a directory whose content was made elsewhere as ours: the last step of a restore.
+    pub fn mark(dir: &Path, cluster_id: &str) -> io::Result<()> {
+        let mark = Mark { format: FORMAT, cluster_id: cluster_id.into(), written_by: env!("CARGO_PKG_VERSION").into() };
+        write_durably(dir, "format", mark.text().as_bytes())
+    }
+
     /// Takes a directory that was made before, and changes nothing in it.
     pub fn look(dir: &Path) -> Result<Place, PlaceError> {
         if !dir.join("format").is_file() {
