@@ -10,6 +10,7 @@ use std::time::Duration;
 use tokio::sync::watch;
 
 use super::lane::{Inbox, Lane, News, Task, Turn};
+use super::sabotage::{self, Bug};
 use super::table;
 use super::vault::Vault;
 use crate::clock::{Clock, Stopwatch};
@@ -155,6 +156,7 @@ fn perform(task: Task, vault: &Vault, disk: &dyn Disk) -> io::Result<Vec<News>> 
             Err(e) if is_full(&e) => Ok(vec![News::NotSettled, News::Room(0)]),
             Err(e) => Err(e),
         },
+        Task::Snapshot { frame, .. } if sabotage::is(Bug::ForgetWithoutTable) => Ok(vec![News::Snapshotted(frame)]),
         Task::Snapshot { frame, table } => match table::write(disk, &table) {
             Ok(()) => Ok(vec![News::Snapshotted(frame)]),
             Err(e) if is_full(&e) => Ok(vec![News::Snapshotted(0), News::Room(0)]),

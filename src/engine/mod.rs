@@ -12,6 +12,7 @@ pub mod ledgers;
 mod maintain;
 mod notes;
 pub mod open;
+pub mod sabotage;
 mod seek;
 pub mod table;
 pub mod tail;

@@ -9,6 +9,7 @@ use bytes::Bytes;
 
 use super::frame::{self, Fact, Member};
 use super::lane::Slot;
+use super::sabotage::{self, Bug};
 use super::table::{self, Row};
 use super::tail::{Entry, Extent, Shared, View};
 use super::vault::Segment;
@@ -102,7 +103,11 @@ fn replay(found: &mut BTreeMap<LogId, Found>, table_frame: FrameNo, frame: &Fram
     };
     match frame.kind {
         frame::GROUP => {
-            for (member, bytes) in frame::decode_group(&frame.payload).map_err(damaged)? {
+            let mut members = frame::decode_group(&frame.payload).map_err(damaged)?;
+            if sabotage::is(Bug::TornGroup) && members.len() > 1 {
+                members.pop();
+            }
+            for (member, bytes) in members {
                 let log = found.entry(member.log).or_insert_with(empty);
                 replay_member(log, frame.number, member, bytes)?;
             }
@@ -186,6 +191,9 @@ fn empty() -> Found {
 
 fn finish(id: LogId, found: Found) -> Slot {
     let Found { mut line, mut view, .. } = found;
+    if sabotage::is(Bug::ProducersForgotten) {
+        line.producers = Default::default();
+    }
     let kept = view.tail.front().map_or(line.start, |e| e.first.min(line.start));
     view.settled = view.settled.max(kept);
     line.next = line.next.max(view.settled);

@@ -5,6 +5,7 @@
 //! ```text
 //! SIM_SEEDS=500 cargo test --release --test sim     more seeds
 //! SIM_SEED=17   cargo test --release --test sim     one seed, with everything that happened
+//! cargo test --release --features sabotage --test sim planted     bugs put into the engine are found
 //! ```
 
 mod actors;
@@ -86,6 +87,25 @@ fn what_went_wrong_once_does_not_again() {
         let told = World::new(seed, Plan::default()).run();
         assert!(told.blamed.is_empty(), "seed {seed} ({found}): {:?}", told.blamed);
     }
+}
+
+/// A simulation that never went red is no evidence.
+#[cfg(feature = "sabotage")]
+#[test]
+fn every_planted_bug_is_found_within_50_seeds() {
+    use interfluve::engine::sabotage::{BUGS, plant};
+    let mut missed = Vec::new();
+    for bug in BUGS {
+        plant(Some(bug));
+        let found =
+            (0..50).find_map(|seed| Some((seed, World::new(seed, Plan::default()).run().blamed.first()?.clone())));
+        plant(None);
+        match found {
+            Some((seed, how)) => println!("{bug:?}: seed {seed}: {how}"),
+            None => missed.push(bug),
+        }
+    }
+    assert!(missed.is_empty(), "not found: {missed:?}");
 }
 
 #[test]

@@ -3,8 +3,11 @@
 
 use std::io;
 
+use tokio::sync::oneshot;
+
 use super::{Flight, Lane, Outgoing, Then};
 use crate::engine::frame::{self, Fact};
+use crate::engine::sabotage::{self, Bug};
 use crate::ids::Timestamp;
 use crate::metrics;
 use crate::store::journal::{FrameNo, FrameOut};
@@ -39,6 +42,7 @@ impl Lane {
                     }
                     None => {
                         strict = true;
+                        let flight = self.sabotaged(flight);
                         self.flights.push_back(flight);
                     }
                 }
@@ -49,6 +53,20 @@ impl Lane {
             return Ok(Some(self.journal.written()));
         }
         Ok(None)
+    }
+
+    /// As it is, unless a bug is planted here.
+    fn sabotaged(&mut self, mut flight: Flight) -> Flight {
+        let nobody = || Then::Receipt(oneshot::channel().0, Vec::new());
+        if sabotage::is(Bug::PublishBeforeSync) && !flight.publish.is_empty() {
+            let publish = std::mem::take(&mut flight.publish);
+            self.land(Flight { frame: flight.frame, publish, then: nobody() });
+        }
+        if sabotage::is(Bug::AckBeforeSync) && matches!(flight.then, Then::Receipt(..)) {
+            let then = std::mem::replace(&mut flight.then, nobody());
+            self.land(Flight { frame: flight.frame, publish: Vec::new(), then });
+        }
+        flight
     }
 
     /// Whether a flight may be published before it is synced: all its logs opted out, and none waits for a sync.

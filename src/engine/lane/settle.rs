@@ -7,6 +7,7 @@ use std::sync::Arc;
 use super::{Lane, Snapshot, Task, Then};
 use crate::engine::backup::Instant;
 use crate::engine::frame::{Fact, Settled};
+use crate::engine::sabotage::{self, Bug};
 use crate::engine::table;
 use crate::engine::tail::Extent;
 use crate::engine::vault::{Job, Segment};
@@ -86,6 +87,9 @@ impl Lane {
             Some(extent) => (extent.segment.clone(), Some(extent.settled)),
             None => (Arc::new(Segment::new(log, first.first)), None),
         };
+        if sabotage::is(Bug::RollOffByOne) && from.is_none() && !view.extents.is_empty() && entries.len() > 1 {
+            entries.remove(0);
+        }
         drop(view);
         slot.settling = true;
         Some(Job { segment, from, entries })
