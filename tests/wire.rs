@@ -9,6 +9,8 @@ mod server;
 mod frames;
 #[path = "wire/http.rs"]
 mod http;
+#[path = "wire/mutate.rs"]
+mod mutate;
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;

@@ -337,11 +337,8 @@ impl Server {
     }
 
     pub async fn create_topic_with(&self, name: &str, configs: &[(&str, &str)]) {
-        let config = |(name, value): &(&str, &str)| CreatableTopicConfig {
-            name: (*name).into(),
-            value: Some((*value).into()),
-            ..CreatableTopicConfig::default()
-        };
+        let config =
+            |(name, value): &(&str, &str)| CreatableTopicConfig { name: (*name).into(), value: Some((*value).into()) };
         let topic = CreatableTopic {
             name: name.into(),
             num_partitions: 1,

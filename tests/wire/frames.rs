@@ -35,6 +35,14 @@ fn request_again<M: Message>(frame: &[u8]) -> (Vec<u8>, Bytes) {
     (writer.finish().into_bytes().to_vec(), left)
 }
 
+/// Reads what may be a request of any message; whether it is one is not asked.
+fn read<M: Message>(frame: &[u8]) {
+    let mut reader = Reader::new(Bytes::copy_from_slice(frame));
+    if let Ok(header) = RequestHeader::read(&mut reader) {
+        let _ = M::decode(&mut reader, header.request_api_version);
+    }
+}
+
 /// Reads a whole answer with our codec, writes it again, and has the other codec, where it knows the version, read and
 /// write the same.
 fn answer_again<M: Message, P: Versions + Decodable + Encodable>(
@@ -66,6 +74,14 @@ macro_rules! apis {
             match key {
                 $($key => request_again::<ours::$module::$request>(frame),)*
                 _ => panic!("API {key} has no goldens yet: add it here"),
+            }
+        }
+
+        /// Reads what may be a request, by its key; its first four bytes are there.
+        pub fn read_any(frame: &[u8]) {
+            match i16::from_be_bytes([frame[0], frame[1]]) {
+                $($key => read::<ours::$module::$request>(frame),)*
+                _ => {}
             }
         }
 
