@@ -222,10 +222,10 @@ fn engine_options(settings: &ServerSettings) -> engine::Options {
         ingress_limit_bytes: settings.ingress_limit_bytes,
         small_ingress_limit_bytes: settings.ingress_small_limit_bytes,
         lane: engine::lane::Limits {
+            settle_bytes: settings.settle_bytes,
             unsettled_bytes: settings.unsettled_limit_bytes,
             journal_bytes: settings.journal_limit_bytes,
             tail_bytes: settings.tail_limit_bytes,
-            ..plain.lane
         },
         journal_file_bytes: settings.journal_file_bytes,
         open_files_limit: settings.open_files_limit,

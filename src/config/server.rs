@@ -129,6 +129,7 @@ pub struct ServerSettings {
     pub open_files_limit: usize,
     pub journal_file_bytes: u64,
     pub journal_limit_bytes: u64,
+    pub settle_bytes: u64,
     pub unsettled_limit_bytes: u64,
     pub retention_check_interval_ms: i64,
     /// 0: chosen by the number of processors.
@@ -214,6 +215,7 @@ fn typed(given: &BTreeMap<&'static str, Text>) -> Result<ServerSettings, Box<Ref
         open_files_limit: from.whole("open.files.limit") as usize,
         journal_file_bytes: from.whole("journal.file.bytes") as u64,
         journal_limit_bytes: from.whole("journal.limit.bytes") as u64,
+        settle_bytes: from.whole("settle.bytes") as u64,
         unsettled_limit_bytes: from.whole("unsettled.limit.bytes") as u64,
         retention_check_interval_ms: from.whole("log.retention.check.interval.ms"),
         worker_threads: from.whole("worker.threads") as usize,

@@ -252,6 +252,13 @@ const OWN: &[Key] = &[
         "Size of the whole journal; the logs that wait longest are settled into segments to keep it.",
     ),
     key(
+        "settle.bytes",
+        Section::Storage,
+        whole(MIB / 16, MAX, Unit::Bytes),
+        "4194304",
+        "A log is settled into its segment when this much of it waits; smaller means more syncs.",
+    ),
+    key(
         "unsettled.limit.bytes",
         Section::Storage,
         whole(4 * MIB, MAX, Unit::Bytes),

@@ -39,8 +39,8 @@ use crate::chance::Chance;
 use crate::clock::Clock;
 use crate::config::stream::{StreamDefaults, StreamSettings, TimestampType};
 use crate::ids::{LogId, Offset, ShardNo, StreamId, Timestamp};
-use crate::log::line::Rules;
 pub use crate::log::line::Origin;
+use crate::log::line::Rules;
 use crate::log::line::Unfit;
 pub use crate::log::producers::SequenceError;
 use crate::record::batch::Batch;
@@ -288,7 +288,7 @@ impl Default for Options {
             ingress_limit_bytes: 32 << 20,
             small_ingress_limit_bytes: 16 << 20,
             lane: lane::Limits {
-                settle_bytes: 1 << 20,
+                settle_bytes: 4 << 20,
                 unsettled_bytes: 64 << 20,
                 journal_bytes: 96 << 20,
                 tail_bytes: 64 << 20,

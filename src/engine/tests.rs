@@ -267,3 +267,27 @@ async fn many_streams_are_created_in_one_change() {
     assert_eq!(engine.catalog().streams().count(), 300);
     engine.close().await;
 }
+
+#[tokio::test]
+async fn a_full_disk_refuses_writes_and_takes_them_again_when_there_is_room() {
+    let disk = MemDisk::faulty();
+    disk.set_capacity(Some(200_000));
+    let options = Options { reserve_free_bytes: 20_000, maintenance_ms: 20, ..small() };
+    let engine = open(&disk, options).await;
+    let log = new_stream(&engine, "s", 1, &[]).await.logs[0];
+    let mut acknowledged = 0;
+    let refused = loop {
+        match engine.append(group(log, one(&[7; 2_000], 1)), Permit::default()).await {
+            Ok(_) => acknowledged += 1,
+            Err(refused) => break refused.error,
+        }
+    };
+    assert_eq!(refused, Error::Full);
+    assert_eq!(all(&engine, log, Offset(0)).await.len(), acknowledged, "reads go on");
+    disk.set_capacity(Some(10_000_000));
+    while engine.append(group(log, one(b"again", 1)), Permit::default()).await.is_err() {
+        tokio::task::yield_now().await;
+    }
+    assert_eq!(engine.failure(), None);
+    engine.close().await;
+}

@@ -153,6 +153,8 @@ pub struct Lane {
     /// Placed and not yet published.
     flying_bytes: u64,
     settling: bool,
+    /// After a failed settle: not before this.
+    settle_from: Option<Timestamp>,
     facts_in_flight: u32,
     snapshot: Snapshot,
     room_bytes: u64,
@@ -213,6 +215,7 @@ impl Lane {
             unsettled_bytes: 0,
             flying_bytes: 0,
             settling: false,
+            settle_from: None,
             facts_in_flight: 0,
             snapshot: Snapshot::None,
             room_bytes: u64::MAX,
@@ -260,7 +263,7 @@ impl Lane {
                 }
                 News::RaiseEpoch(logs) => self.raise_epochs(logs),
                 News::Settled(done) => self.record_settled(done),
-                News::NotSettled => self.settling_failed(),
+                News::NotSettled => self.settling_failed(now),
                 News::Snapshotted(frame) => self.forget(frame)?,
                 News::Room(bytes) => self.room_bytes = bytes,
                 News::ExpireProducers { now, after_ms } => self.expire_producers(now, after_ms),
@@ -268,7 +271,9 @@ impl Lane {
                 News::Stop(reply) => self.stopping = Some(reply),
             }
         }
-        while self.unsettled_bytes + self.flying_bytes < self.limits.unsettled_bytes || self.stopping.is_some() {
+        // A full disk or a stop is answered, not waited for.
+        let refusing = self.stopping.is_some() || self.room_bytes == 0;
+        while refusing || self.unsettled_bytes + self.flying_bytes < self.limits.unsettled_bytes {
             // A picture is taken when everything placed has landed, so nothing is placed until then.
             let next =
                 if self.pictures.is_empty() || self.stopping.is_some() { self.waiting.pop_front() } else { None };
@@ -280,7 +285,10 @@ impl Lane {
         if self.flights.is_empty() && self.sync_due.is_none() && self.pictures.is_empty() {
             self.journal.mark()?;
         }
-        self.choose_settling();
+        if self.settle_from.is_none_or(|from| from <= now) {
+            self.settle_from = None;
+            self.choose_settling();
+        }
         self.take_snapshot();
         if let Snapshot::Taken(frame, _) = self.snapshot
             && sync.is_none()
@@ -293,7 +301,7 @@ impl Lane {
         let stopped = self.stop_if_done();
         // Tasks may be all that is left to do before stopping, and nothing will tell when they are done.
         let again = pictured || self.stopping.is_some() && !self.tasks.is_empty();
-        let wake = if again { Some(now) } else { self.sync_due };
+        let wake = if again { Some(now) } else { self.sync_due.into_iter().chain(self.settle_from).min() };
         Ok(Turn { sync, wake, tasks: std::mem::take(&mut self.tasks), stopped })
     }
 

@@ -11,12 +11,14 @@ use crate::engine::sabotage::{self, Bug};
 use crate::engine::table;
 use crate::engine::tail::Extent;
 use crate::engine::vault::{Job, Segment};
-use crate::ids::LogId;
+use crate::ids::{LogId, Timestamp};
 use crate::store::journal::FrameNo;
 
 /// How many logs and bytes one round of settling takes at most.
 const ROUND_JOBS: usize = 256;
 const ROUND_BYTES: u64 = 32 << 20;
+/// How long a full disk is left alone before settling is tried again.
+const RETRY_MS: i64 = 1_000;
 
 impl Lane {
     /// Hands the settler one round: logs that are due, and the oldest ones where memory or the journal asks for it.
@@ -148,8 +150,9 @@ impl Lane {
         }
     }
 
-    pub(super) fn settling_failed(&mut self) {
+    pub(super) fn settling_failed(&mut self, now: Timestamp) {
         self.settling = false;
+        self.settle_from = Some(now.plus_ms(RETRY_MS));
         for (id, slot) in &mut self.slots {
             if std::mem::take(&mut slot.settling) && slot.unsettled_bytes >= self.limits.settle_bytes {
                 self.due.insert(*id);
