@@ -74,6 +74,28 @@ fn nothing_that_was_promised_is_broken() {
     assert!(acknowledged > 50 * seeds && reads > 50 * seeds, "the simulation does next to nothing");
 }
 
+/// Appends, settling, retention, trims and changes of the catalog, with the power off at every call of the disk in turn.
+#[test]
+fn the_power_may_go_off_at_any_call() {
+    let step = if cfg!(debug_assertions) { 5 } else { 1 };
+    let (mut crashes, mut wrong) = (0, Vec::new());
+    for seed in 1000..1004 {
+        let plan = |call, before| Plan { incarnations: 0, acts: 12, power_off: Some((call, before)) };
+        let whole = World::new(seed, plan(0, true)).run();
+        assert!(whole.blamed.is_empty() && whole.calls > 50, "seed {seed}: {:?}", whole.blamed);
+        for call in (1..=whole.calls).step_by(step) {
+            for before in [true, false] {
+                crashes += 1;
+                if let Some(first) = World::new(seed, plan(call, before)).run().blamed.first() {
+                    wrong.push(format!("seed {seed}, call {call}, before {before}: {first}"));
+                }
+            }
+        }
+    }
+    println!("{crashes} crashes");
+    assert!(wrong.is_empty(), "{}", wrong.join("\n"));
+}
+
 /// Seeds that once went wrong, with what they found.
 #[test]
 fn what_went_wrong_once_does_not_again() {

@@ -45,11 +45,14 @@ pub fn watch_panics() {
 pub struct Plan {
     pub incarnations: u64,
     pub acts: u64,
+    /// One more incarnation, before the others, in which the power goes off at this call of the disk: before it, or
+    /// when it was done. Call 0 never comes: the incarnation ends well.
+    pub power_off: Option<(u64, bool)>,
 }
 
 impl Default for Plan {
     fn default() -> Plan {
-        Plan { incarnations: 4, acts: 25 }
+        Plan { incarnations: 4, acts: 25, power_off: None }
     }
 }
 
@@ -71,6 +74,8 @@ pub struct Told {
     pub blamed: Vec<String>,
     pub reads: u64,
     pub acknowledged: u64,
+    /// Changing calls of the disk in the first incarnation.
+    pub calls: u64,
 }
 
 /// Those who outlive the engine.
@@ -142,6 +147,8 @@ pub struct World {
     chance: Chance,
     model: Arc<Mutex<Model>>,
     cast: Cast,
+    /// Changing calls of the disk in the first incarnation.
+    calls: u64,
 }
 
 /// Most simulated time one incarnation may take: whoever is not done by then never will be.
@@ -161,6 +168,7 @@ impl World {
             chance: Chance::seeded(dice.draw()),
             model: Arc::new(Mutex::new(Model { now: BEGIN.0, ..Model::default() })),
             cast,
+            calls: 0,
             dice,
         }
     }
@@ -170,6 +178,13 @@ impl World {
         watch_panics();
         PANICS.with(|panics| panics.borrow_mut().clear());
         let mut ended = Ended::Written;
+        if let Some((call, before)) = self.plan.power_off {
+            let doom = match call {
+                0 => Doom::Close,
+                _ => Doom::Call(call, if before { When::Before } else { When::After }),
+            };
+            ended = self.live(doom, ended, false);
+        }
         for n in 0..self.plan.incarnations {
             let doom = self.doom();
             self.model(|m| m.note(format!("── incarnation {n}: {doom:?}")));
@@ -227,6 +242,9 @@ impl World {
             Doom::Fails(..) => self.dice.percent(50),
         };
         let trace = self.disk.trace();
+        if self.calls == 0 {
+            self.calls = self.disk.calls();
+        }
         self.model(|m| m.note(format!("disk {trace:08x}, {}", if kill { "killed" } else { "power off" })));
         self.disk = if kill { self.disk.kill() } else { self.disk.crash(crash) };
         // A failed sync drops what it should have written, also for those who live on.
@@ -379,7 +397,7 @@ impl World {
         let model = std::mem::take(&mut *self.model.lock().unwrap_or_else(PoisonError::into_inner));
         let Model { trace, blamed, reads, acknowledged, .. } = model;
         let _ = self.seed;
-        Told { trace, blamed, reads, acknowledged }
+        Told { calls: self.calls, trace, blamed, reads, acknowledged }
     }
 }
 
