@@ -9,8 +9,48 @@
 
 use std::fmt::Write;
 
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
+use bytes::Bytes;
+
+use crate::kafka::table;
 use crate::kafka::wire::field::hex;
-use crate::kafka::wire::{Message, Writer};
+use crate::kafka::wire::header::{RequestHeader, ResponseHeader};
+use crate::kafka::wire::{Message, Reader, Writer};
+
+/// What real clients said and heard (`tests/wire/goldens/`), in the same lines; the seed is the line of the recording.
+fn add_goldens<M: Message>(lines: &mut String) {
+    let folder = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/wire/goldens");
+    let mut files: Vec<_> =
+        std::fs::read_dir(folder).expect("goldens").map(|file| file.expect("a file").path()).collect();
+    files.sort();
+    for file in files {
+        let text = std::fs::read_to_string(&file).expect("text");
+        for (number, line) in text.lines().enumerate() {
+            let parts: Vec<&str> = line.split(' ').collect();
+            let ["kafka", _, asked, heard] = parts[..] else { continue };
+            let asked = Bytes::from(STANDARD.decode(asked).expect("base64"));
+            let mut request = Reader::new(asked);
+            let header = RequestHeader::read(&mut request).expect("a header");
+            let (key, version) = (header.request_api_key, header.request_api_version);
+            let Some(row) = table::find(key).filter(|row| row.versions.contains(&version)) else { continue };
+            let mut reader = match M::NAME.strip_prefix(row.name) {
+                Some("Request") => request,
+                Some("Response") if heard != "-" => {
+                    let mut response = Reader::new(Bytes::from(STANDARD.decode(heard).expect("base64")));
+                    ResponseHeader::read(&mut response, key, version).expect("a header");
+                    response
+                }
+                _ => continue,
+            };
+            let body = reader.rest();
+            let message = M::decode(&mut reader, version).expect("a golden that can be read");
+            let bytes = hex(&body[..body.len() - reader.remaining()]);
+            let said = message.description().join(";");
+            writeln!(lines, "value\t{}\t{version}\t{}\t{bytes}\t{said}", M::NAME, number + 1).expect("memory");
+        }
+    }
+}
 
 fn add<M: Message + Default>(lines: &mut String) {
     let description = |message: &M| message.description().join(";");
@@ -29,6 +69,7 @@ fn add<M: Message + Default>(lines: &mut String) {
         };
         writeln!(lines, "moved\t{said}\t{other}\t{moved}").expect("memory");
     });
+    add_goldens::<M>(lines);
 }
 
 #[test]
