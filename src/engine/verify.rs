@@ -128,7 +128,7 @@ impl Check<'_> {
         match disk.open(&self.names[file], Open::Read) {
             Ok(file) => Ok(Some(file)),
             Err(e) if e.kind() == io::ErrorKind::NotFound => {
-                let lost = (file == 0).then(|| self.reach.base.0..self.reach.end.0);
+                let lost = (file == 0).then_some(self.reach.base.0..self.reach.end.0);
                 self.flaw(file, None, lost, "the file is missing");
                 Ok(None)
             }
