@@ -272,7 +272,12 @@ impl Catalog {
             }
             created_s = created_s.max(shard.created_s + 1);
             let log = stream.logs.get(shard.log as usize);
-            let cut = cuts.iter().find(|(id, _)| Some(id) == log).map_or(Offset(0), |(_, cut)| *cut);
+            let cut = match (log, cuts.iter().find(|(id, _)| Some(id) == log)) {
+                (_, Some((_, cut))) => *cut,
+                // Opened by this very change: nothing is in it yet.
+                (None, None) => Offset(0),
+                (Some(_), None) => return Err(Error::Invalid("the stream has grown meanwhile; look again".into())),
+            };
             let middle = shard.first_key + (shard.last_key - shard.first_key) / 2;
             shard.end = Some(cut);
             let lower = Shard {

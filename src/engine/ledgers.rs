@@ -282,6 +282,10 @@ async fn complete<M: Machine>(engine: Arc<Engine>, mut finished: mpsc::Receiver<
         if let Some(receipt) = turn.receipt
             && let Err(refused) = receipt.await
         {
+            if refused.error == Error::ShuttingDown {
+                // Decided while the lane was already stopping: nobody is told, and a restart has not heard of it.
+                return;
+            }
             engine.fail(format!("a ledger could not be written: {}", refused.error));
             return;
         }

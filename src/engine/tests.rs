@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use super::catalog::{Born, Create, Kind};
+use super::catalog::{Born, Create, Kind, Stream};
 use super::*;
 use crate::record::build::{Builder, NewRecord};
 use crate::record::compress::Codec;
@@ -289,5 +289,23 @@ async fn a_full_disk_refuses_writes_and_takes_them_again_when_there_is_room() {
         tokio::task::yield_now().await;
     }
     assert_eq!(engine.failure(), None);
+    engine.close().await;
+}
+
+#[tokio::test]
+async fn of_two_growths_at_once_the_later_is_refused_and_shards_stay_open() {
+    let engine = open(&MemDisk::new(), Options::default()).await;
+    let stream = new_stream(&engine, "s", 1, &[]).await;
+    let grow = |logs| engine.change(vec![Change::Grow { id: stream.id, logs }]);
+    let (first, second) = tokio::join!(grow(2), grow(3));
+    let grown = [&first[0], &second[0]].into_iter().filter(|r| r.is_ok()).count();
+    assert!(grown >= 1, "{first:?} {second:?}");
+    let now = engine.catalog().stream("s").cloned().unwrap();
+    for shard in now.shards.iter().filter(|s| s.end.is_none()) {
+        let log = now.logs[shard.log as usize];
+        let part = Part { log, batch: one(b"x", 1), expect: None, shard: Some(shard.no) };
+        let placed = engine.append(Group { parts: vec![part], origin: Origin::Client }, Permit::default()).await;
+        assert!(placed.is_ok(), "shard {}: {placed:?}", shard.no.0);
+    }
     engine.close().await;
 }

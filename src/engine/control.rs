@@ -1,0 +1,132 @@
+//! Changing the catalog: every change is decided by the catalog's ledger; the lane learns of new logs and new rules before
+//! anybody else sees them. Nothing here touches records.
+
+use std::sync::Arc;
+
+use tokio::sync::oneshot;
+
+use super::catalog::{Ask, Catalog, Change, Changed, Stream};
+use super::lane::News;
+use super::{Engine, Error};
+use crate::config::stream::{StreamSettings, TimestampType};
+use crate::ids::{LogId, Offset, StreamId};
+use crate::log::line::Rules;
+
+/// The longest a relaxed stream waits for its sync.
+const RELAXED_MOST_MS: i64 = 1_000;
+
+impl Engine {
+    /// Every change of the catalog, many at once, each with its own answer; durable when it returns.
+    pub async fn change(&self, changes: Vec<Change>) -> Vec<Result<Changed, Error>> {
+        let Some(ledger) = self.ledger.get() else {
+            return changes.iter().map(|_| Err(Error::ShuttingDown)).collect();
+        };
+        let mut answers = Vec::with_capacity(changes.len());
+        // In order, but all in flight at once: the ledger decides them together and one sync makes them durable.
+        let mut asks = tokio::task::JoinSet::new();
+        let count = changes.len();
+        let mut grows = Vec::new();
+        for (i, change) in changes.into_iter().enumerate() {
+            let id = StreamId(self.chance.draw_u128());
+            let cuts = match &change {
+                Change::Grow { id, logs } => match self.cut(*id, *logs).await {
+                    Ok(cuts) => {
+                        grows.push((i, *id));
+                        cuts
+                    }
+                    Err(e) => {
+                        answers.push((i, Err(e)));
+                        continue;
+                    }
+                },
+                _ => Vec::new(),
+            };
+            let ledger = ledger.clone();
+            asks.spawn(async move { (i, ledger.ask(Ask { change, id, cuts }).await.unwrap_or_else(Err)) });
+        }
+        while let Some(answer) = asks.join_next().await {
+            answers.extend(answer.ok());
+        }
+        answers.sort_by_key(|(i, _)| *i);
+        assert!(answers.len() == count, "every change is answered");
+        for (i, id) in grows {
+            if answers[i].1.is_err() {
+                self.reopen(id);
+            }
+        }
+        answers.into_iter().map(|(_, answer)| answer).collect()
+    }
+
+    /// Closes the open shards of a stream's logs for writers that name their shard, and says where: until the catalog
+    /// has the new shards such writers are refused and choose again.
+    async fn cut(&self, id: StreamId, logs: u32) -> Result<Vec<(LogId, Offset)>, Error> {
+        let logs = self.catalog().plan_grow(id, logs)?;
+        let (reply, answer) = oneshot::channel();
+        self.inbox.put(News::Cut(logs, reply));
+        answer.await.map_err(|_| Error::LaneFailed)
+    }
+
+    /// A stream whose logs were cut did not grow after all: its shards are as open as the catalog says.
+    fn reopen(&self, id: StreamId) {
+        let mut open = Vec::new();
+        if let Some(stream) = self.catalog().stream_by_id(id) {
+            self.rules_of(stream, &mut open);
+        }
+        self.inbox.put(News::Open(open));
+    }
+
+    /// A new catalog is durable: the lane learns of its logs first, then everybody may see it.
+    pub(super) fn take_catalog(&self, catalog: Catalog, changed: Vec<Changed>) {
+        let mut open = Vec::new();
+        let mut gone = Vec::new();
+        for changed in &changed {
+            match changed {
+                Changed::Created(stream) | Changed::Altered(stream) | Changed::Grown(stream) => {
+                    self.rules_of(stream, &mut open);
+                }
+                Changed::Deleted(stream) => gone.extend(&stream.logs),
+                Changed::ProducerIds { .. } => {}
+            }
+        }
+        if !open.is_empty() {
+            for (id, _) in &open {
+                self.logs.insert_new(*id);
+            }
+            self.inbox.put(News::Open(open));
+        }
+        self.catalog.store(Arc::new(catalog));
+        if !gone.is_empty() {
+            gone.iter().for_each(|log| self.logs.remove(*log));
+            self.inbox.put(News::Remove(gone));
+        }
+    }
+
+    /// What the settings of a stream mean for each of its logs.
+    pub(super) fn rules_of(&self, stream: &Stream, out: &mut Vec<(LogId, Rules)>) {
+        // They were accepted once; a key that this version no longer knows falls back to the defaults.
+        let settings = StreamSettings::parse_over(&self.options.defaults, &stream.settings).unwrap_or_else(|bad| {
+            tracing::warn!(stream = %stream.name, "a stored setting is ignored: {bad}");
+            StreamSettings::default()
+        });
+        let relaxed = match settings.sync_before_ack() {
+            true => None,
+            false => Some(settings.flush_ms.map_or(RELAXED_MOST_MS, |ms| ms.clamp(1, RELAXED_MOST_MS))),
+        };
+        for (number, log) in stream.logs.iter().enumerate() {
+            let open = stream.shards.iter().find(|s| s.log as usize == number && s.end.is_none());
+            out.push((
+                *log,
+                Rules {
+                    max_batch_bytes: settings.max_message_bytes,
+                    append_time: settings.message_timestamp_type == TimestampType::LogAppendTime,
+                    relaxed_ms: relaxed,
+                    retention_ms: settings.retention_ms.filter(|_| settings.delete),
+                    retention_bytes: settings.retention_bytes.filter(|_| settings.delete),
+                    segment_bytes: u64::from(settings.segment_bytes),
+                    segment_ms: settings.segment_ms,
+                    open_shard: open.map(|s| s.no),
+                },
+            ));
+        }
+    }
+}
