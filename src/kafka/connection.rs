@@ -328,6 +328,8 @@ async fn write_answers<W: AsyncWrite + Unpin>(mut to: W, mut answers: mpsc::Rece
         }
         // What came before a refusal is answered before the connection is closed.
         write_all(&mut to, out.chunks).await?;
+        // Now, and not when the next answer is here: that one may be waiting for this room.
+        drop(out.rooms);
         if let Some(why) = refused {
             return Err(End::Refused(why));
         }

@@ -1,5 +1,7 @@
 //! Produce and Fetch: what goes in comes out, at every version; what is refused, and how.
 
+use std::time::Duration;
+
 use bytes::{Bytes, BytesMut};
 use kafka_protocol::messages::produce_request::{PartitionProduceData, TopicProduceData};
 use kafka_protocol::messages::{
@@ -7,6 +9,7 @@ use kafka_protocol::messages::{
     TransactionalId,
 };
 use kafka_protocol::records::{Compression, Record};
+use tokio::time::timeout;
 
 use crate::harness::*;
 
@@ -109,6 +112,20 @@ async fn at_least_one_batch_is_answered_whatever_its_size() {
     request.topics[0].partitions[0].partition_max_bytes = 1024;
     let answer = client.ask(12, request).await;
     assert_eq!(decode(answer.responses[0].partitions[0].records.clone())[0].1.len(), 2 << 20);
+}
+
+#[tokio::test]
+async fn large_answers_follow_each_other_on_one_connection() {
+    let server = server().await;
+    let mut client = server.client().await;
+    client.create("t", 1, &[]).await;
+    let large = "x".repeat(700_000);
+    assert_eq!(client.produce(9, "t", batch(&[&large])).await.error_code, 0);
+    // Two of them are more than a connection keeps unsent: the second must not wait for a third.
+    for _ in 0..3 {
+        let fetched = timeout(Duration::from_secs(20), client.fetch(12, "t", 0)).await.expect("answered");
+        assert_eq!(decode(fetched.records).len(), 1);
+    }
 }
 
 #[tokio::test]
