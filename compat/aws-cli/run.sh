@@ -4,6 +4,7 @@
 client aws-cli "$AWSCLI"
 need venv aws-cli "awscli==$AWSCLI"
 broker
+limited_broker
 STREAM=cli-$RANDOM$RANDOM
 SHARD=shardId-000000000000
 
@@ -39,9 +40,9 @@ batch_put() {
         >"$WORK/records.json"
     [ "$(aws put-records --stream-name "$STREAM" --records "file://$WORK/records.json" --query FailedRecordCount)" = 0 ]
 }
-# AWS takes 1 MB/s for each shard; a server that enforces no limit takes all of it and nothing fails.
+# AWS takes 1 MB/s for each shard, and so does the server with limits; one without takes all of it and nothing fails.
 batch_put_partial_failure() {
-    local try text
+    local try text KINESIS=$LIMITED
     python3 -c 'import json; print(json.dumps([{"PartitionKey": "k", "Data": "x" * 8000} for _ in range(500)]))' >"$WORK/big.json"
     aws create-stream --stream-name "$STREAM-limits" --shard-count 1
     aws wait stream-exists --stream-name "$STREAM-limits"

@@ -20,9 +20,10 @@ import (
 const shards = 2
 
 var (
-	client *kinesis.Client
-	stream = aws.String(fmt.Sprintf("go-%08x", rand.Uint32()))
-	put    []entry // everything put, in order
+	client  *kinesis.Client
+	limited *kinesis.Client // of the server that refuses what is over the limits of a shard, if there is one
+	stream  = aws.String(fmt.Sprintf("go-%08x", rand.Uint32()))
+	put     []entry // everything put, in order
 )
 
 type entry struct{ shard, number, key, data string }
@@ -120,11 +121,11 @@ func putRecords(ctx context.Context) error {
 // AWS takes 1 MB/s for each shard: most of ten quick calls of 4 MB must fail in part.
 func partialFailure(ctx context.Context) error {
 	name := aws.String(*stream + "-limits")
-	if _, err := client.CreateStream(ctx, &kinesis.CreateStreamInput{StreamName: name, ShardCount: aws.Int32(1)}); err != nil {
+	if _, err := limited.CreateStream(ctx, &kinesis.CreateStreamInput{StreamName: name, ShardCount: aws.Int32(1)}); err != nil {
 		return err
 	}
-	defer client.DeleteStream(ctx, &kinesis.DeleteStreamInput{StreamName: name})
-	waiter := kinesis.NewStreamExistsWaiter(client, func(o *kinesis.StreamExistsWaiterOptions) { o.MinDelay = time.Second })
+	defer limited.DeleteStream(ctx, &kinesis.DeleteStreamInput{StreamName: name})
+	waiter := kinesis.NewStreamExistsWaiter(limited, func(o *kinesis.StreamExistsWaiterOptions) { o.MinDelay = time.Second })
 	if err := waiter.Wait(ctx, &kinesis.DescribeStreamInput{StreamName: name}, 20*time.Second); err != nil {
 		return err
 	}
@@ -133,7 +134,7 @@ func partialFailure(ctx context.Context) error {
 		entries[number] = types.PutRecordsRequestEntry{PartitionKey: aws.String("k"), Data: make([]byte, 8000)}
 	}
 	for range 10 {
-		answer, err := client.PutRecords(ctx, &kinesis.PutRecordsInput{StreamName: name, Records: entries})
+		answer, err := limited.PutRecords(ctx, &kinesis.PutRecordsInput{StreamName: name, Records: entries})
 		if err != nil {
 			return err
 		}
@@ -276,14 +277,19 @@ func deleteStream(ctx context.Context) error {
 	return waiter.Wait(ctx, &kinesis.DescribeStreamInput{StreamName: stream}, 20*time.Second)
 }
 
-func main() {
-	client = kinesis.New(kinesis.Options{
-		BaseEndpoint: aws.String(os.Args[1]),
+func connect(address string) *kinesis.Client {
+	return kinesis.New(kinesis.Options{
+		BaseEndpoint: aws.String(address),
 		Region:       os.Getenv("AWS_REGION"),
 		Credentials: aws.CredentialsProviderFunc(func(context.Context) (aws.Credentials, error) {
 			return aws.Credentials{AccessKeyID: os.Getenv("AWS_ACCESS_KEY_ID"), SecretAccessKey: os.Getenv("AWS_SECRET_ACCESS_KEY")}, nil
 		}),
 	})
+}
+
+func main() {
+	client = connect(os.Args[1])
+	limited = connect(os.Args[len(os.Args)-1])
 	step("create", create)
 	step("describe", describe)
 	step("put", putRecord)

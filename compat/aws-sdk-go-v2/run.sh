@@ -4,5 +4,6 @@
 client aws-sdk-go-v2 "$(sed -n 's/.*service\/kinesis v/kinesis /p' "$COMPAT/aws-sdk-go-v2/go.mod" | head -n 1)"
 need go_program "$COMPAT/aws-sdk-go-v2"
 broker
-result_lines timeout 300 "$GO_PROGRAM" "$KINESIS"
+limited_broker
+result_lines timeout 300 "$GO_PROGRAM" "$KINESIS" "$LIMITED"
 finish

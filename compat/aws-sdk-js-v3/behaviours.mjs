@@ -17,6 +17,8 @@ import { Skip, equal, sleep, step } from './steps.mjs';
 const SHARDS = 2;
 const StreamName = `js-${Math.random().toString(36).slice(2, 10)}`;
 const client = new KinesisClient({ endpoint: process.argv[2], maxAttempts: 1 });
+// The server that refuses what is over the limits of a shard, if there is one.
+const limited = new KinesisClient({ endpoint: process.argv[3] ?? process.argv[2], maxAttempts: 1 });
 const put = []; // { shard, number, key, data } of everything put, in order
 const bytes = (text) => new TextEncoder().encode(text);
 const text = (data) => new TextDecoder().decode(data);
@@ -58,19 +60,19 @@ async function putRecords() {
 // AWS takes 1 MB/s for each shard: most of ten quick calls of 4 MB must fail in part.
 async function partialFailure() {
   const name = `${StreamName}-limits`;
-  await client.send(new CreateStreamCommand({ StreamName: name, ShardCount: 1 }));
-  await waitUntilStreamExists(waiting, { StreamName: name });
+  await limited.send(new CreateStreamCommand({ StreamName: name, ShardCount: 1 }));
+  await waitUntilStreamExists({ ...waiting, client: limited }, { StreamName: name });
   const Records = Array.from({ length: 500 }, () => ({ PartitionKey: 'k', Data: new Uint8Array(8000) }));
   try {
     for (let call = 0; call < 10; call += 1) {
-      const answer = await client.send(new PutRecordsCommand({ StreamName: name, Records }));
+      const answer = await limited.send(new PutRecordsCommand({ StreamName: name, Records }));
       const failed = answer.Records.filter((result) => result.ErrorCode);
       equal(answer.FailedRecordCount, failed.length, 'FailedRecordCount');
       if (failed.some((result) => result.SequenceNumber || !result.ErrorMessage)) throw new Error('shape of a failed record');
       if (failed.length > 0) return;
     }
   } finally {
-    await client.send(new DeleteStreamCommand({ StreamName: name }));
+    await limited.send(new DeleteStreamCommand({ StreamName: name }));
   }
   throw new Skip('the server takes everything: it enforces no throughput limit, so no record of a batch fails');
 }

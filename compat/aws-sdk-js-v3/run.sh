@@ -4,5 +4,6 @@
 client aws-sdk-js-v3 "$(sed -n 's/.*client-kinesis": "\(.*\)".*/client-kinesis \1/p' "$COMPAT/aws-sdk-js-v3/package.json")"
 need npm_modules "$COMPAT/aws-sdk-js-v3"
 broker
-result_lines timeout 300 node "$NODE_DIR/behaviours.mjs" "$KINESIS"
+limited_broker
+result_lines timeout 300 node "$NODE_DIR/behaviours.mjs" "$KINESIS" "$LIMITED"
 finish

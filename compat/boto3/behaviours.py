@@ -14,6 +14,8 @@ ENDPOINT = sys.argv[1]
 STREAM = f"boto3-{uuid.uuid4().hex[:8]}"
 SHARDS = 3
 kinesis = boto3.client("kinesis", endpoint_url=ENDPOINT, config=Config(retries={"max_attempts": 1}))
+# The server that refuses what is over the limits of a shard, if there is one.
+limited = boto3.client("kinesis", endpoint_url=sys.argv[-1], config=Config(retries={"max_attempts": 1}))
 put = []  # (shard, sequence number, key, data) of everything put, in order
 
 
@@ -124,13 +126,13 @@ def put_records():
 def put_records_partial_failure():
     """AWS takes 1 MB/s for each shard: most of ten quick calls of 4 MB must fail, the rest must be stored."""
     name = f"{STREAM}-limits"
-    kinesis.create_stream(StreamName=name, ShardCount=1)
-    kinesis.get_waiter("stream_exists").wait(StreamName=name, WaiterConfig={"Delay": 1, "MaxAttempts": 20})
+    limited.create_stream(StreamName=name, ShardCount=1)
+    limited.get_waiter("stream_exists").wait(StreamName=name, WaiterConfig={"Delay": 1, "MaxAttempts": 20})
     try:
         entries = [{"PartitionKey": "k", "Data": bytes(8000)} for _ in range(500)]
         stored = 0
         for _ in range(10):
-            answer = kinesis.put_records(StreamName=name, Records=entries)
+            answer = limited.put_records(StreamName=name, Records=entries)
             failed = [result for result in answer["Records"] if "ErrorCode" in result]
             equal(answer["FailedRecordCount"], len(failed), "FailedRecordCount")
             for result in failed:
@@ -139,17 +141,17 @@ def put_records_partial_failure():
             stored += len(entries) - len(failed)
             if failed:
                 shard = answer["Records"][0].get("ShardId", "shardId-000000000000")
-                start = kinesis.get_shard_iterator(StreamName=name, ShardId=shard, ShardIteratorType="TRIM_HORIZON")
+                start = limited.get_shard_iterator(StreamName=name, ShardId=shard, ShardIteratorType="TRIM_HORIZON")
                 position, count = start["ShardIterator"], 0
                 while True:
-                    page = kinesis.get_records(ShardIterator=position)
+                    page = limited.get_records(ShardIterator=position)
                     count, position = count + len(page["Records"]), page["NextShardIterator"]
                     if not page["Records"] and page["MillisBehindLatest"] == 0:
                         break
                 equal(count, stored, "records stored beside the failed ones")
                 return
     finally:
-        kinesis.delete_stream(StreamName=name)
+        limited.delete_stream(StreamName=name)
     raise Skip("the server takes everything: it enforces no throughput limit, so no record of a batch fails")
 
 

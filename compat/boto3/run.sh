@@ -4,5 +4,6 @@
 client boto3 "$BOTO3"
 need venv boto3 "boto3==$BOTO3"
 broker
-result_lines timeout 300 env PYTHONPATH="$COMPAT/lib" "$PYTHON" "$COMPAT/boto3/behaviours.py" "$KINESIS"
+limited_broker
+result_lines timeout 300 env PYTHONPATH="$COMPAT/lib" "$PYTHON" "$COMPAT/boto3/behaviours.py" "$KINESIS" "$LIMITED"
 finish

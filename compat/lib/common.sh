@@ -110,6 +110,7 @@ leave() {
     local rc=$?
     for pid in $(jobs -p); do kill "$pid" 2>/dev/null; done
     [ -z "${BROKER_HOME:-}" ] || python3 "$COMPAT/lib/broker.py" stop "$BROKER_HOME" >/dev/null
+    [ -z "${LIMITED_HOME:-}" ] || python3 "$COMPAT/lib/broker.py" stop "$LIMITED_HOME" >/dev/null
     [ -n "${KEEP:-}" ] || rm -rf "${WORK:-/nonexistent}"
     exit $rc
 }
@@ -127,6 +128,20 @@ broker() {
     # shellcheck disable=SC1091
     . "$WORK/broker.env"
     export KAFKA KINESIS DATA_DIR
+}
+
+# Starts a second server, which refuses what is over AWS's limits of a shard; sets LIMITED to its address. A server that
+# was there already, or one that is not ours, is taken as it is.
+limited_broker() {
+    LIMITED=$KINESIS
+    [ -n "${BROKER_HOME:-}" ] && [ "$BROKER" = interfluve ] || return 0
+    LIMITED_HOME=$WORK/limited
+    local start=(python3 "$COMPAT/lib/broker.py" start "$LIMITED_HOME")
+    if ! BROKER_ARGS='--kinesis-limits enforce' "${start[@]}" >"$WORK/limited.env"; then
+        fail start 'the server with limits did not start'
+        finish
+    fi
+    LIMITED=$(sed -n 's/^KINESIS=//p' "$WORK/limited.env")
 }
 
 # ── installing ───────────────────────────────────────────────────────────────────────────────────────────────────
