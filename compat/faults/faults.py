@@ -229,20 +229,24 @@ def disk_full(name, *extra):
 # ── a failed sync ───────────────────────────────────────────────────────────────────────────────────────────────
 
 
-def sync_fails():
-    """The process ends at the first sync that fails and says why; nothing that was acknowledged is lost."""
+def sync_fails(name, nth, pattern=None, *extra):
+    """The process ends at the first sync that fails and says why; nothing that was acknowledged is lost. The nth sync of
+    a thread fails from when strace is attached, or the nth of the file that `pattern` finds."""
     if not shutil.which("strace"):
         raise Skip("strace is not installed")
-    server = begin("sync-fails")
+    server = begin(name, *extra)
     trace = None
     try:
         client, sent, acked = producer(server), [], []
         for number in range(20):
-            sent.append(f"before-{number:06}".encode())
+            sent.append(f"before-{number:06}".encode() + b"x" * 8000)
             equal(send(client, sent[-1]), None, "a write on a sound disk")
             acked.append(sent[-1])
         words = ["-f", "-o", str(server.home / "strace"), "-e", "trace=fdatasync,fsync"]
-        words += ["-e", "inject=fdatasync:error=EIO:when=8", "-p", str(server.pid)]
+        words += ["-e", f"inject=fdatasync:error=EIO:when={nth}", "-p", str(server.pid)]
+        if pattern:
+            found = lambda: [str(path) for path in server.data.glob(pattern) if path.stat().st_size > 0]
+            words += [word for path in within(20, found, f"there is a {pattern}") for word in ("-P", path)]
         errors = open(server.home / "strace.err", "w+b")
         trace = subprocess.Popen(["strace", *words], stderr=errors, stdin=subprocess.DEVNULL)
         said = lambda: (server.home / "strace.err").read_text()
@@ -251,7 +255,7 @@ def sync_fails():
             raise Skip("strace may not attach to a process here")
         client = producer(server, **{"message.send.max.retries": 0, "message.timeout.ms": 5000})
         while server.alive() and len(sent) < 200:
-            sent.append(f"during-{len(sent):06}".encode())
+            sent.append(f"during-{len(sent):06}".encode() + b"x" * 8000)
             if send(client, sent[-1]) is None:
                 acked.append(sent[-1])
         code = server.child.wait(20)
@@ -369,7 +373,8 @@ def flipped_journal():
 STEPS = {
     "disk-full": lambda: disk_full("full", "--disk-reserve-bytes", "16MiB"),
     "disk-full-to-the-last-byte": lambda: disk_full("brim", "--disk-reserve-bytes", "0"),
-    "sync-fails": sync_fails,
+    "sync-fails": lambda: sync_fails("sync-fails", 8),
+    "sync-fails-in-segment": lambda: sync_fails("settle-fails", 1, "logs/*/*.log", *SETTLE_SOON),
     "two-servers": taken,
     "newer-format": newer_format,
     "flipped-bit-in-segment": flipped_segment,
