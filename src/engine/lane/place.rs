@@ -39,8 +39,8 @@ impl Lane {
             return Ok(());
         }
         match self.journal.reserve((4 + bytes + 28 * group.parts.len()) as u64) {
-            // Twice: once in the journal, once in a segment.
-            Ok(()) => self.room_bytes = self.room_bytes.saturating_sub(2 * bytes as u64),
+            // It will take this in a segment; the journal's files are used again.
+            Ok(()) => self.room_bytes = self.room_bytes.saturating_sub(bytes as u64),
             Err(e) if is_full(&e) => {
                 metrics::FULL.inc();
                 let _ = reply.send(Err(Refused { part: 0, error: Error::Full }));
