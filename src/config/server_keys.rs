@@ -233,7 +233,7 @@ const OWN: &[Key] = &[
         "tail.limit.bytes",
         Section::Limits,
         whole(MIB, MAX, Unit::Bytes),
-        "67108864",
+        "50331648",
         "Memory for the newest records of all logs together; older ones are read from disk.",
     ),
     // ── storage
@@ -262,7 +262,7 @@ const OWN: &[Key] = &[
         "unsettled.limit.bytes",
         Section::Storage,
         whole(4 * MIB, MAX, Unit::Bytes),
-        "67108864",
+        "50331648",
         "Most bytes in the journal that are not yet in segments; bounds the time of a restart.",
     ),
     key(

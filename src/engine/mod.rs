@@ -290,9 +290,9 @@ impl Default for Options {
             small_ingress_limit_bytes: 16 << 20,
             lane: lane::Limits {
                 settle_bytes: 4 << 20,
-                unsettled_bytes: 64 << 20,
+                unsettled_bytes: 48 << 20,
                 journal_bytes: 96 << 20,
-                tail_bytes: 64 << 20,
+                tail_bytes: 48 << 20,
             },
             journal_file_bytes: 32 << 20,
             // As many as the journal's limit holds: a file that is used again has its blocks and its memory already.
