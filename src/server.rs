@@ -79,7 +79,8 @@ async fn live(settings: ServerSettings, ready_json: bool) -> Result<(), String> 
         DataDir::Memory => (None, Arc::new(MemDisk::new()), place::cluster_id(chance.draw_u128())),
         DataDir::Directory(dir) => {
             let place = Place::take(dir, chance.draw_u128()).map_err(|error| error.to_string())?;
-            let (disk, cluster_id) = (OsDisk::new(&place.dir), place.cluster_id.clone());
+            let disk = OsDisk::new(&place.dir).past_cache(settings.disk_direct_io);
+            let cluster_id = place.cluster_id.clone();
             (Some(place), Arc::new(disk), cluster_id)
         }
     };

@@ -273,6 +273,13 @@ const OWN: &[Key] = &[
         "Writes are refused while the disk has less room than this, and accepted again at twice as much.",
     ),
     key(
+        "disk.direct.io",
+        Section::Storage,
+        Kind::Bool,
+        "true",
+        "Whether bulk writes, and the first reader of old records, go past the system's page cache where the file system can.",
+    ),
+    key(
         "open.files.limit",
         Section::Storage,
         whole(16, INT, Unit::Count),

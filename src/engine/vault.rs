@@ -21,8 +21,11 @@ use crate::ids::{LogId, Offset, Timestamp};
 use crate::log::segment::{self, HEAD_BYTES, Head, Settling, Slot};
 use crate::metrics;
 use crate::record::batch;
+use crate::store::block::{self, BLOCK_BYTES, BULK_BYTES, Blocks, Pool, STAGING_BYTES};
 use crate::store::{Disk, File, Open};
 
+/// How much memory of past reads is kept for the next ones.
+const POOL_BYTES: usize = 8 << 20;
 /// How much of a sidecar is read at once while its heads are gathered.
 const SIDE_READ_BYTES: usize = 256 * 1024;
 
@@ -32,6 +35,9 @@ pub struct Segment {
     pub log: LogId,
     pub base: Offset,
     index: Mutex<Option<Vec<Place>>>,
+    /// How far it has been read past the system's cache. Who reads it after that is not the only reader, and reads through
+    /// the cache, for himself and the next one.
+    read_past_cache: AtomicU64,
 }
 
 /// Where a sidecar entry stands, with its head.
@@ -63,6 +69,9 @@ pub struct Range {
 pub struct Vault {
     disk: Arc<dyn Disk>,
     files: Mutex<Files>,
+    pool: Arc<Pool>,
+    /// Of the settler, made with the first settle.
+    staging: Mutex<Option<Blocks>>,
     withheld: AtomicU64,
     held: Mutex<Removals>,
 }
@@ -87,7 +96,7 @@ struct Files {
 
 impl Segment {
     pub fn new(log: LogId, base: Offset) -> Segment {
-        Segment { log, base, index: Mutex::new(None) }
+        Segment { log, base, index: Mutex::new(None), read_past_cache: AtomicU64::new(0) }
     }
 
     pub fn dir(log: LogId) -> String {
@@ -118,7 +127,14 @@ impl Segment {
 impl Vault {
     pub fn new(disk: Arc<dyn Disk>, open_files_limit: usize) -> Vault {
         let files = Files { limit: open_files_limit.max(4), tick: 0, open: BTreeMap::new() };
-        Vault { disk, files: Mutex::new(files), withheld: AtomicU64::new(0), held: Mutex::default() }
+        Vault {
+            disk,
+            files: Mutex::new(files),
+            pool: Pool::new(POOL_BYTES),
+            staging: Mutex::default(),
+            withheld: AtomicU64::new(0),
+            held: Mutex::default(),
+        }
     }
 
     /// How many batches have been withheld because their bytes were damaged.
@@ -132,6 +148,8 @@ impl Vault {
         let mut done = Vec::with_capacity(jobs.len());
         let mut dirty = Vec::with_capacity(jobs.len() * 2);
         let mut dirs: Vec<String> = Vec::new();
+        let mut staging = self.staging.lock().unwrap_or_else(PoisonError::into_inner);
+        let staging = staging.get_or_insert_with(|| Blocks::new(STAGING_BYTES));
         for job in jobs {
             let (log, base) = (job.segment.log, job.segment.base);
             if job.from.is_none() {
@@ -151,7 +169,7 @@ impl Vault {
             let settling: Vec<Settling<'_>> = job.entries.iter().map(settling).collect();
             let (entry, head) = segment::encode(log, at, hash, &settling);
             let slices: Vec<&[u8]> = settling.iter().map(|s| s.bytes).collect();
-            records.write_at(&slices, at)?;
+            block::write_bulk(&*records, staging, &slices, at)?;
             metrics::SETTLED_BYTES.add(head.bytes);
             side.write_at(&[&entry], side_at)?;
             done.push(Settled {
@@ -197,7 +215,7 @@ impl Vault {
                 break;
             }
             let slots = self.slots(s, &place)?;
-            self.read_entry(&*records, &place.head, &slots, until, &mut left, &mut range)?;
+            self.read_entry(s, &*records, &place.head, &slots, until, &mut left, &mut range)?;
             if range.next < place.head.end {
                 break;
             }
@@ -207,6 +225,7 @@ impl Vault {
 
     fn read_entry(
         &self,
+        s: &Segment,
         records: &dyn File,
         head: &Head,
         slots: &[Slot],
@@ -240,10 +259,8 @@ impl Vault {
             }
             return Ok(());
         };
-        let mut buffer = BytesMut::zeroed(bytes);
-        records.read_exact_at(&mut buffer, begin)?;
+        let mut buffer = self.read_range(s, records, begin, bytes)?;
         metrics::DISK_READ_BYTES.add(bytes as u64);
-        let mut buffer = buffer.freeze();
         for i in wanted {
             let slot = slots[i];
             let batch = buffer.split_to(slot.bytes as usize);
@@ -260,6 +277,22 @@ impl Vault {
         }
         *left = left.saturating_sub(bytes);
         Ok(())
+    }
+
+    fn read_range(&self, s: &Segment, records: &dyn File, begin: u64, bytes: usize) -> io::Result<Bytes> {
+        if bytes < BULK_BYTES {
+            let mut buffer = BytesMut::zeroed(bytes);
+            records.read_exact_at(&mut buffer, begin)?;
+            return Ok(buffer.freeze());
+        }
+        let skip = (begin % BLOCK_BYTES as u64) as usize;
+        let mut blocks = self.pool.take(skip + bytes);
+        if s.read_past_cache.fetch_max(begin + bytes as u64, Ordering::Relaxed) <= begin {
+            block::read_bulk(records, blocks.as_mut(), begin - skip as u64, skip, bytes)?;
+        } else {
+            records.read_exact_at(&mut blocks.as_mut()[skip..skip + bytes], begin)?;
+        }
+        Ok(Bytes::from_owner(blocks).slice(skip..skip + bytes))
     }
 
     /// The first batch, in order, of which `hit` is true; judged by entries first (`may` must be true of an entry that

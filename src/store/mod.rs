@@ -3,6 +3,7 @@
 //! [`journal::Journal`] stands on them. Nothing here knows what a record or a log is, and nothing here is async: only
 //! threads that may block call it.
 
+pub mod block;
 pub mod journal;
 pub mod memory;
 pub mod os;
@@ -64,6 +65,17 @@ pub trait File: Send + Sync {
     /// Forgets what the system holds in memory of the file's bytes at and behind `from`, as far as they are not waiting to
     /// be written: later reads see what the disk has. After a failed sync that is not the same.
     fn reread(&self, from: u64) -> io::Result<()>;
+
+    /// Writes whole blocks: the place and the length are multiples of [`block::BLOCK_BYTES`], as is the place in memory
+    /// ([`block::Blocks`]). Means the same as [`File::write_at`], and goes past the system's cache where it can.
+    fn write_blocks(&self, blocks: &[u8], at: u64) -> io::Result<()> {
+        self.write_at(&[blocks], at)
+    }
+
+    /// Reads whole blocks, aligned as in [`File::write_blocks`], past the system's cache where it can.
+    fn read_blocks(&self, blocks: &mut [u8], at: u64) -> io::Result<usize> {
+        self.read_at(blocks, at)
+    }
 
     fn is_empty(&self) -> io::Result<bool> {
         Ok(self.len()? == 0)

@@ -2,11 +2,12 @@
 
 use std::fs;
 use std::io::{self, IoSlice};
-use std::os::unix::fs::FileExt;
+use std::os::fd::AsRawFd;
+use std::os::unix::fs::{FileExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 
-use rustix::fs::{Advice, FallocateFlags, FlockOperation, fadvise, fallocate, flock, statvfs};
+use rustix::fs::{Advice, FallocateFlags, FlockOperation, OFlags, fadvise, fallocate, flock, statvfs};
 use rustix::io::{Errno, pwritev};
 
 use super::{Disk, File, Open, check_name};
@@ -17,12 +18,18 @@ const SLICES_MAX: usize = 1024;
 /// A directory and everything in it.
 pub struct OsDisk {
     root: PathBuf,
+    past_cache: bool,
 }
 
 impl OsDisk {
     /// The directory must exist.
     pub fn new(root: impl Into<PathBuf>) -> OsDisk {
-        OsDisk { root: root.into() }
+        OsDisk { root: root.into(), past_cache: true }
+    }
+
+    /// Whether blocks go past the system's cache, where the file system can. They do unless this says no.
+    pub fn past_cache(self, past_cache: bool) -> OsDisk {
+        OsDisk { past_cache, ..self }
     }
 
     fn path(&self, name: &str) -> io::Result<PathBuf> {
@@ -49,7 +56,8 @@ impl Disk for OsDisk {
         if file.metadata()?.is_dir() {
             return Err(io::ErrorKind::IsADirectory.into());
         }
-        Ok(Arc::new(OsFile(file)))
+        let blocks = if self.past_cache { OnceLock::new() } else { OnceLock::from(None) };
+        Ok(Arc::new(OsFile { file, writes: how != Open::Read, blocks }))
     }
 
     fn create_dir_all(&self, name: &str) -> io::Result<()> {
@@ -95,12 +103,29 @@ impl Disk for OsDisk {
     }
 }
 
-struct OsFile(fs::File);
+struct OsFile {
+    file: fs::File,
+    writes: bool,
+    /// The same file once more, for whole blocks past the cache: opened when it is first needed. `None`: it cannot be.
+    blocks: OnceLock<Option<fs::File>>,
+}
+
+impl OsFile {
+    fn blocks(&self) -> Option<&fs::File> {
+        let open = || {
+            let mut options = fs::OpenOptions::new();
+            options.read(true).write(self.writes).custom_flags(OFlags::DIRECT.bits() as i32);
+            // By its handle: its name may have changed.
+            options.open(format!("/proc/self/fd/{}", self.file.as_raw_fd())).ok()
+        };
+        self.blocks.get_or_init(open).as_ref()
+    }
+}
 
 impl File for OsFile {
     fn read_at(&self, buf: &mut [u8], at: u64) -> io::Result<usize> {
         loop {
-            match self.0.read_at(buf, at) {
+            match self.file.read_at(buf, at) {
                 Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
                 done => return done,
             }
@@ -112,7 +137,7 @@ impl File for OsFile {
         let mut left = &mut slices[..];
         IoSlice::advance_slices(&mut left, 0); // drops leading empty slices
         while !left.is_empty() {
-            match pwritev(&self.0, &left[..left.len().min(SLICES_MAX)], at) {
+            match pwritev(&self.file, &left[..left.len().min(SLICES_MAX)], at) {
                 Ok(0) => return Err(io::ErrorKind::WriteZero.into()),
                 Ok(n) => {
                     at += n as u64;
@@ -126,20 +151,20 @@ impl File for OsFile {
     }
 
     fn sync(&self) -> io::Result<()> {
-        self.0.sync_data()
+        self.file.sync_data()
     }
 
     fn len(&self) -> io::Result<u64> {
-        Ok(self.0.metadata()?.len())
+        Ok(self.file.metadata()?.len())
     }
 
     fn set_len(&self, bytes: u64) -> io::Result<()> {
-        self.0.set_len(bytes)
+        self.file.set_len(bytes)
     }
 
     fn allocate(&self, bytes: u64) -> io::Result<()> {
         loop {
-            match fallocate(&self.0, FallocateFlags::empty(), 0, bytes) {
+            match fallocate(&self.file, FallocateFlags::empty(), 0, bytes) {
                 Ok(()) => return Ok(()),
                 Err(Errno::INTR) => {}
                 Err(Errno::OPNOTSUPP) => break,
@@ -159,7 +184,30 @@ impl File for OsFile {
 
     fn reread(&self, from: u64) -> io::Result<()> {
         // The system forgets whole pages only, of whatever size it has.
-        Ok(fadvise(&self.0, from & !0xffff, None, Advice::DontNeed)?)
+        Ok(fadvise(&self.file, from & !0xffff, None, Advice::DontNeed)?)
+    }
+    fn write_blocks(&self, blocks: &[u8], at: u64) -> io::Result<()> {
+        let mut done = 0;
+        while let Some(direct) = self.blocks().filter(|_| done < blocks.len()) {
+            match direct.write_at(&blocks[done..], at + done as u64) {
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+                // A file system that asks for more than our alignment; or a write that ended within a block.
+                Err(error) if error.kind() == io::ErrorKind::InvalidInput => break,
+                written => done += written?,
+            }
+        }
+        if done < blocks.len() { self.write_at(&[&blocks[done..]], at + done as u64) } else { Ok(()) }
+    }
+
+    fn read_blocks(&self, blocks: &mut [u8], at: u64) -> io::Result<usize> {
+        while let Some(direct) = self.blocks() {
+            match direct.read_at(blocks, at) {
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+                Err(error) if error.kind() == io::ErrorKind::InvalidInput => break,
+                done => return done,
+            }
+        }
+        self.read_at(blocks, at)
     }
 }
 

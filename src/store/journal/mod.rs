@@ -21,6 +21,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use bytes::Bytes;
 use sha2::{Digest, Sha256};
 
+use super::block::{BLOCK_BYTES, Blocks, STAGING_BYTES};
 use super::{Disk, File, Open, is_full, parent};
 use frame::{ALIGN, COPIES, FileHeader, FrameHeader, HEADER_BYTES, START, Salt, frame_bytes};
 use scan::{Found, file_name, find, walk};
@@ -113,6 +114,8 @@ pub struct Journal {
     /// Files with frames that are not forgotten, oldest first; frames go into the last one if it is `open`.
     used: VecDeque<Used>,
     open: Option<Current>,
+    /// What is gathered for one write. Begins with the bytes of the block in which the open file ends, up to there.
+    staging: Blocks,
     /// Files that wait to be begun, in order.
     ready: VecDeque<Ready>,
     /// Names of forgotten files.
@@ -245,6 +248,7 @@ impl Journal {
             salts: Salts::new(chance),
             used: VecDeque::new(),
             open: None,
+            staging: Blocks::new(STAGING_BYTES),
             ready: VecDeque::new(),
             next_sequence: found.last().map_or(0, |file| file.sequence) + 1,
             next: last + 1,
@@ -430,7 +434,8 @@ impl Journal {
         self.open.as_ref().is_some_and(|open| open.end + bytes <= open.capacity)
     }
 
-    /// Writes frames, all of which fit into the open file, with one call.
+    /// Writes frames, all of which fit into the open file, block by block: the one the file ends in is written again with
+    /// the same bytes, and with zeros behind the last frame.
     fn put(&mut self, frames: &[FrameOut<'_>]) -> io::Result<()> {
         const ZEROS: [u8; ALIGN as usize] = [0; ALIGN as usize];
         let (Some(open), Some(used)) = (&mut self.open, self.used.back_mut()) else { return Err(stopped()) };
@@ -443,17 +448,14 @@ impl Journal {
             headers.push(header.encode(&open.salt, frame.slices));
             at += frame_bytes(length);
         }
-        let mut slices: Vec<&[u8]> = Vec::with_capacity(frames.iter().map(|frame| 2 + frame.slices.len()).sum());
-        for (header, frame) in headers.iter().zip(frames) {
-            slices.push(header);
-            slices.extend(frame.slices.iter().filter(|slice| !slice.is_empty()));
+        let mut gathered = Gathered::begin(&*open.file, &mut self.staging, open.end);
+        let written = headers.iter().zip(frames).try_for_each(|(header, frame)| {
+            gathered.put(header)?;
+            frame.slices.iter().try_for_each(|slice| gathered.put(slice))?;
             let length = payload_bytes(frame);
-            let padding = frame_bytes(length) - HEADER_BYTES as u64 - length;
-            if padding > 0 {
-                slices.push(&ZEROS[..padding as usize]);
-            }
-        }
-        if let Err(error) = open.file.write_at(&slices, open.end) {
+            gathered.put(&ZEROS[..(frame_bytes(length) - HEADER_BYTES as u64 - length) as usize])
+        });
+        if let Err(error) = written.and_then(|()| gathered.end()) {
             self.failed = true;
             return Err(error);
         }
@@ -491,7 +493,7 @@ impl Journal {
 
     /// Makes the `n`-th waiting file (from 1) exist with room for a frame of this size.
     fn have_ready(&mut self, n: usize, size: u64) -> io::Result<()> {
-        let capacity = START + size + MARK_BYTES;
+        let capacity = (START + size + MARK_BYTES).next_multiple_of(BLOCK_BYTES as u64);
         let had = match self.ready.get_mut(n - 1) {
             Some(ready) if ready.capacity >= capacity => Ok(()),
             Some(ready) => ready.file.allocate(capacity).map(|()| ready.capacity = capacity),
@@ -532,7 +534,9 @@ impl Journal {
         self.disk.sync_dir(&self.dir)?;
         self.spare.pop();
         self.next_sequence += 1;
-        let capacity = file.len()?.max(capacity);
+        let length = file.len()?;
+        // Whole blocks are written, up to the last one.
+        let capacity = capacity.max(length - length % BLOCK_BYTES as u64);
         Ok(Ready { file, header, capacity })
     }
 
@@ -578,6 +582,49 @@ impl Syncer {
             }
         }
         Ok(written)
+    }
+}
+
+/// Bytes on their way to a file, in order.
+struct Gathered<'a> {
+    file: &'a dyn File,
+    staging: &'a mut Blocks,
+    filled: usize,
+    /// Where the staging's first byte belongs.
+    at: u64,
+}
+
+impl Gathered<'_> {
+    fn begin<'a>(file: &'a dyn File, staging: &'a mut Blocks, end: u64) -> Gathered<'a> {
+        let filled = (end % BLOCK_BYTES as u64) as usize;
+        Gathered { file, staging, filled, at: end - filled as u64 }
+    }
+
+    fn put(&mut self, mut bytes: &[u8]) -> io::Result<()> {
+        while !bytes.is_empty() {
+            let some = bytes.len().min(self.staging.len() - self.filled);
+            self.staging[self.filled..self.filled + some].copy_from_slice(&bytes[..some]);
+            self.filled += some;
+            bytes = &bytes[some..];
+            if self.filled == self.staging.len() {
+                self.file.write_blocks(self.staging, self.at)?;
+                self.at += self.filled as u64;
+                self.filled = 0;
+            }
+        }
+        Ok(())
+    }
+
+    /// Writes what is left, and keeps the last block if it is not whole.
+    fn end(self) -> io::Result<()> {
+        let whole = self.filled.next_multiple_of(BLOCK_BYTES);
+        self.staging[self.filled..whole].fill(0);
+        if whole > 0 {
+            self.file.write_blocks(&self.staging[..whole], self.at)?;
+        }
+        let kept = self.filled - self.filled % BLOCK_BYTES;
+        self.staging.copy_within(kept..self.filled, 0);
+        Ok(())
     }
 }
 
