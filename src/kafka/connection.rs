@@ -32,8 +32,11 @@ use crate::metrics;
 
 /// Frames up to this size have a budget of their own, so that small requests pass while large ones wait for memory.
 const SMALL_FRAME_BYTES: usize = 64 << 10;
-/// The read buffer grows by this at first, then by what it holds already.
+/// The read buffer grows by this at first, …
 const READ_STEP_BYTES: usize = 16 << 10;
+/// … then by so many times what it holds already: a large frame is moved seldom while it arrives, and memory is never more
+/// than a small multiple of what has arrived.
+const READ_GROWTH: usize = 7;
 /// A frame has this long to arrive …
 const FRAME_TIME: Duration = Duration::from_secs(30);
 /// … and a second more for so many bytes.
@@ -281,7 +284,7 @@ impl<R: AsyncRead + Unpin> Frames<R> {
     async fn read_until(&mut self, bytes: usize) -> Result<(), End> {
         while self.buffer.len() < bytes {
             let missing = bytes - self.buffer.len();
-            let step = self.buffer.len().max(READ_STEP_BYTES);
+            let step = (READ_GROWTH * self.buffer.len()).max(READ_STEP_BYTES);
             self.read_more(missing.min(step)).await?;
         }
         Ok(())
