@@ -229,6 +229,7 @@ fn engine_options(settings: &ServerSettings) -> engine::Options {
             tail_bytes: settings.tail_limit_bytes,
         },
         journal_file_bytes: settings.journal_file_bytes,
+        fetch_disk_limit_bytes: settings.fetch_disk_limit_bytes,
         open_files_limit: settings.open_files_limit,
         reserve_free_bytes: settings.disk_reserve_bytes,
         maintenance_ms: settings.retention_check_interval_ms,

@@ -262,7 +262,7 @@ const OWN: &[Key] = &[
         "unsettled.limit.bytes",
         Section::Storage,
         whole(4 * MIB, MAX, Unit::Bytes),
-        "50331648",
+        "100663296",
         "Most bytes in the journal that are not yet in segments; bounds the time of a restart.",
     ),
     key(
@@ -277,7 +277,14 @@ const OWN: &[Key] = &[
         Section::Storage,
         Kind::Bool,
         "true",
-        "Whether bulk writes, and the first reader of old records, go past the system's page cache where the file system can.",
+        "Whether bulk writes, and the first reader of old records, go past the system's page cache.",
+    ),
+    key(
+        "fetch.disk.limit.bytes",
+        Section::Storage,
+        whole(MIB, INT, Unit::Bytes),
+        "8388608",
+        "Most bytes that one fetch reads from segments, beyond its first batch; the reader asks again for the rest.",
     ),
     key(
         "open.files.limit",

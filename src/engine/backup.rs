@@ -487,7 +487,7 @@ pub fn restore(
     let mut syncer = journal.syncer();
     for payload in &parts.frames {
         journal.reserve(payload.len() as u64)?;
-        journal.write(&[FrameOut { kind: frame::GROUP, slices: &[payload] }])?;
+        journal.write(&[FrameOut { kind: frame::GROUP, slices: &[payload], payload_crc: None }])?;
         journal.note_durable(syncer.sync()?);
     }
     journal.mark()?;

@@ -59,6 +59,7 @@ impl Engine {
         let mut pages: Pages = Vec::with_capacity(want.reads.len());
         let mut plans = Vec::new();
         let mut bytes = 0usize;
+        let mut disk_left = self.options.fetch_disk_limit_bytes;
         for (i, read) in want.reads.iter().enumerate() {
             let left = read.max_bytes.min(want.max_bytes.saturating_sub(bytes));
             let force = bytes == 0;
@@ -75,7 +76,9 @@ impl Engine {
                         page.batches = batches;
                     }
                     Source::Vault(segment, reach) => {
+                        let left = left.min(disk_left);
                         if left > 0 || force {
+                            disk_left -= left;
                             plans.push(Plan { read: i, segment, reach, from: read.from, max_bytes: left });
                             // Assumed full until it is read; a short read only makes this answer smaller.
                             bytes += left.max(1);

@@ -271,6 +271,8 @@ pub struct Options {
     /// Recycled journal files kept.
     pub journal_spare_files: usize,
     pub open_files_limit: usize,
+    /// The most one fetch reads from segments beyond its first batch, in bytes: a short answer is a right answer.
+    pub fetch_disk_limit_bytes: usize,
     /// Appends are refused while the disk has less room than this, and accepted again at twice as much.
     pub reserve_free_bytes: u64,
     /// How often retention is judged and the disk's room looked at.
@@ -298,6 +300,7 @@ impl Default for Options {
             // As many as the journal's limit holds: a file that is used again has its blocks and its memory already.
             journal_spare_files: 4,
             open_files_limit: 512,
+            fetch_disk_limit_bytes: 8 << 20,
             reserve_free_bytes: 64 << 20,
             maintenance_ms: 10_000,
             producer_expiration_ms: 86_400_000,

@@ -26,6 +26,8 @@ use crate::store::{Disk, File, Open};
 
 /// How much memory of past reads is kept for the next ones.
 const POOL_BYTES: usize = 8 << 20;
+/// How much is read at once: a buffer that is used again while it is still in the processor's cache.
+const PIECE_BYTES: usize = 1 << 20;
 /// How much of a sidecar is read at once while its heads are gathered.
 const SIDE_READ_BYTES: usize = 256 * 1024;
 
@@ -64,6 +66,15 @@ pub struct Range {
     pub withheld: Vec<(Offset, Offset)>,
     /// Where the next read goes on.
     pub next: Offset,
+}
+
+/// What was settled at once, to be read: the sidecar's entry and the file it speaks of.
+#[derive(Clone, Copy)]
+struct Entries<'a> {
+    s: &'a Segment,
+    records: &'a dyn File,
+    head: &'a Head,
+    slots: &'a [Slot],
 }
 
 pub struct Vault {
@@ -214,8 +225,8 @@ impl Vault {
             if place.head.first >= until || (left == 0 && !range.batches.is_empty()) {
                 break;
             }
-            let slots = self.slots(s, &place)?;
-            self.read_entry(s, &*records, &place.head, &slots, until, &mut left, &mut range)?;
+            let settled = Entries { s, records: &*records, head: &place.head, slots: &self.slots(s, &place)? };
+            while self.read_piece(&settled, until, &mut left, &mut range)? {}
             if range.next < place.head.end {
                 break;
             }
@@ -223,16 +234,16 @@ impl Vault {
         Ok(range)
     }
 
-    fn read_entry(
+    /// Reads some of an entry's batches from `range.next` on, as many as one buffer holds, or one that is larger. False:
+    /// there is nothing more to read of this entry, or no room for it in the answer.
+    fn read_piece(
         &self,
-        s: &Segment,
-        records: &dyn File,
-        head: &Head,
-        slots: &[Slot],
+        settled: &Entries<'_>,
         until: Offset,
         left: &mut usize,
         range: &mut Range,
-    ) -> io::Result<()> {
+    ) -> io::Result<bool> {
+        let Entries { s, records, head, slots } = *settled;
         let end_of = |i: usize| slots.get(i + 1).map_or(head.end, |next| next.first);
         let mut at = head.at;
         let mut wanted: Vec<usize> = Vec::new();
@@ -241,14 +252,18 @@ impl Vault {
         let mut full = false;
         for (i, slot) in slots.iter().enumerate() {
             if end_of(i) > range.next && slot.first < until {
-                let fits = bytes + slot.bytes as usize <= *left;
-                full = !fits && (!wanted.is_empty() || !range.batches.is_empty());
+                let with = bytes + slot.bytes as usize;
+                // The first batch of an answer has room, whatever its size; the first of a piece, if the answer has any.
+                full = match wanted.is_empty() {
+                    true => with > *left && !range.batches.is_empty(),
+                    false => with > (*left).min(PIECE_BYTES),
+                };
                 if full {
                     break;
                 }
                 begin.get_or_insert(at);
                 wanted.push(i);
-                bytes += slot.bytes as usize;
+                bytes = with;
             }
             at += u64::from(slot.bytes);
         }
@@ -257,7 +272,7 @@ impl Vault {
             if !full && head.end <= until {
                 range.next = range.next.max(head.end);
             }
-            return Ok(());
+            return Ok(false);
         };
         let mut buffer = self.read_range(s, records, begin, bytes)?;
         metrics::DISK_READ_BYTES.add(bytes as u64);
@@ -276,7 +291,7 @@ impl Vault {
             range.next = end_of(i);
         }
         *left = left.saturating_sub(bytes);
-        Ok(())
+        Ok(*left > 0 && range.next < head.end)
     }
 
     fn read_range(&self, s: &Segment, records: &dyn File, begin: u64, bytes: usize) -> io::Result<Bytes> {

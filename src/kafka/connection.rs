@@ -17,7 +17,7 @@ use std::sync::Arc;
 use std::task::{Context, Poll};
 use std::time::Duration;
 
-use bytes::{Buf, Bytes, BytesMut};
+use bytes::{Buf, BufMut, Bytes, BytesMut};
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc, watch};
 use tokio::time::timeout;
@@ -36,7 +36,7 @@ const SMALL_FRAME_BYTES: usize = 64 << 10;
 const READ_STEP_BYTES: usize = 16 << 10;
 /// … then by so many times what it holds already: a large frame is moved seldom while it arrives, and memory is never more
 /// than a small multiple of what has arrived.
-const READ_GROWTH: usize = 7;
+const READ_GROWTH: usize = 3;
 /// A frame has this long to arrive …
 const FRAME_TIME: Duration = Duration::from_secs(30);
 /// … and a second more for so many bytes.
@@ -277,6 +277,10 @@ impl<R: AsyncRead + Unpin> Frames<R> {
         timeout(time, self.read_until(whole)).await.map_err(|_| End::Slow)??;
         self.first = false;
         let mut frame = self.buffer.split_to(whole);
+        if whole > SMALL_FRAME_BYTES {
+            // A large frame takes its memory along: an idle connection must not keep it.
+            self.buffer = BytesMut::from(&self.buffer[..]);
+        }
         frame.advance(LENGTH_BYTES);
         Ok((frame.freeze(), permit))
     }
@@ -285,14 +289,15 @@ impl<R: AsyncRead + Unpin> Frames<R> {
         while self.buffer.len() < bytes {
             let missing = bytes - self.buffer.len();
             let step = (READ_GROWTH * self.buffer.len()).max(READ_STEP_BYTES);
-            self.read_more(missing.min(step)).await?;
+            self.read_more(missing.min(step).max(READ_STEP_BYTES)).await?;
         }
         Ok(())
     }
 
+    /// Reads at most so much, which must not be 0.
     async fn read_more(&mut self, room: usize) -> Result<(), End> {
         self.buffer.reserve(room);
-        match self.from.read_buf(&mut self.buffer).await {
+        match self.from.read_buf(&mut (&mut self.buffer).limit(room)).await {
             Ok(0) => Err(End::Closed),
             Ok(_) => Ok(()),
             Err(error) => Err(End::Io(error)),

@@ -469,6 +469,7 @@ fn options(dice: &mut Dice) -> Options {
         journal_file_bytes: dice.range(8, 32) << 10,
         journal_spare_files: dice.below(3) as usize,
         open_files_limit: dice.range(4, 40) as usize,
+        fetch_disk_limit_bytes: dice.range(1, 100_000) as usize,
         reserve_free_bytes: 64 << 10,
         maintenance_ms: dice.range(20, 400) as i64,
         ..Options::default()

@@ -10,7 +10,16 @@ use crate::engine::frame::{self, Fact};
 use crate::engine::sabotage::{self, Bug};
 use crate::ids::Timestamp;
 use crate::metrics;
+use crate::record::batch;
 use crate::store::journal::{FrameNo, FrameOut};
+
+impl Outgoing {
+    fn frame<'a>(&self, slices: &'a [&'a [u8]]) -> FrameOut<'a> {
+        let head = crc32c::crc32c(&self.head);
+        let payload_crc = self.publish.iter().fold(head, |crc, (_, entry)| batch::crc_append(crc, &entry.bytes));
+        FrameOut { kind: self.kind, slices, payload_crc: Some(payload_crc) }
+    }
+}
 
 impl Lane {
     pub(super) fn write(&mut self, now: Timestamp) -> io::Result<Option<FrameNo>> {
@@ -25,7 +34,7 @@ impl Lane {
                 .map(|o| std::iter::once(&o.head[..]).chain(o.publish.iter().map(|(_, e)| &e.bytes[..])).collect())
                 .collect();
             let frames: Vec<FrameOut<'_>> =
-                outgoing.iter().zip(&slices).map(|(o, s)| FrameOut { kind: o.kind, slices: s }).collect();
+                outgoing.iter().zip(&slices).map(|(out, slices)| out.frame(slices)).collect();
             let last = self.journal.write(&frames)?;
             metrics::JOURNAL_BYTES.add(slices.iter().flatten().map(|slice| slice.len() as u64).sum());
             drop(frames);

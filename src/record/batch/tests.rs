@@ -153,3 +153,12 @@ fn sequences_wrap_to_zero() {
     }
     assert_eq!(sequence_plus(i32::MAX, i32::MAX), i32::MAX - 1);
 }
+
+#[test]
+fn the_crc_behind_a_batch_is_the_same_read_or_combined() {
+    for value in [10, COMBINE_FROM_BYTES, 3 * COMBINE_FROM_BYTES + 5] {
+        let mut bytes = batch(&vec![7; value], |_| {});
+        stamp(&mut bytes, crate::ids::Offset(77), 3);
+        assert_eq!(crc_append(5, &bytes), crc32c::crc32c_append(5, &bytes), "{value}");
+    }
+}

@@ -125,8 +125,8 @@ pub(super) struct FrameHeader {
 }
 
 impl FrameHeader {
-    /// The header bytes of a frame whose payload is these slices, one behind the other.
-    pub fn encode(&self, salt: &Salt, payload: &[&[u8]]) -> [u8; HEADER_BYTES] {
+    /// The header bytes of a frame whose payload is these slices, one behind the other, with this CRC32C if it is known.
+    pub fn encode(&self, salt: &Salt, payload: &[&[u8]], payload_crc: Option<u32>) -> [u8; HEADER_BYTES] {
         let mut out = [0; HEADER_BYTES];
         out[0..4].copy_from_slice(&FRAME_MAGIC);
         out[4] = self.kind;
@@ -135,10 +135,13 @@ impl FrameHeader {
         out[32..40].copy_from_slice(&self.durable.to_le_bytes());
         out[40..48].copy_from_slice(&self.at.to_le_bytes());
         out[48..52].copy_from_slice(&self.length.to_le_bytes());
-        let mut body = crc32c::crc32c(&out[..56]);
-        for slice in payload {
-            body = crc32c::crc32c_append(body, slice);
-        }
+        let head = crc32c::crc32c(&out[..56]);
+        let read = || payload.iter().fold(head, |crc, slice| crc32c::crc32c_append(crc, slice));
+        let body = match payload_crc {
+            Some(known) => crc32c::crc32c_combine(head, known, self.length as usize),
+            None => read(),
+        };
+        debug_assert_eq!(body, read(), "the CRC that was said to be the payload's");
         out[56..60].copy_from_slice(&body.to_le_bytes());
         let crc = crc32c::crc32c(&out[..60]);
         out[60..64].copy_from_slice(&crc.to_le_bytes());

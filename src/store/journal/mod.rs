@@ -59,6 +59,8 @@ pub struct FrameOut<'a> {
     /// Anything but [`MARK`].
     pub kind: u8,
     pub slices: &'a [&'a [u8]],
+    /// CRC32C of the payload, for a caller who knows it without reading all of it once more.
+    pub payload_crc: Option<u32>,
 }
 
 /// A frame that was read. The payload shares its memory with up to 1 MiB around it: copy what is to be kept long.
@@ -392,7 +394,7 @@ impl Journal {
                 rolled => rolled?,
             }
         }
-        self.put(&[FrameOut { kind: MARK, slices: &[] }])?;
+        self.put(&[FrameOut { kind: MARK, slices: &[], payload_crc: None }])?;
         self.plan = self.nothing_reserved();
         Ok(())
     }
@@ -445,7 +447,7 @@ impl Journal {
             let length = payload_bytes(frame);
             assert!(length <= PAYLOAD_MAX_BYTES, "a frame's payload has a limit");
             let header = FrameHeader { kind: frame.kind, number, durable: self.durable, at, length: length as u32 };
-            headers.push(header.encode(&open.salt, frame.slices));
+            headers.push(header.encode(&open.salt, frame.slices, frame.payload_crc));
             at += frame_bytes(length);
         }
         let mut gathered = Gathered::begin(&*open.file, &mut self.staging, open.end);

@@ -49,7 +49,7 @@ fn inspect(disk: &dyn Disk) -> (Heard, ReplayReport) {
 }
 
 fn write(journal: &mut Journal, payload: &[u8]) -> FrameNo {
-    journal.write(&[FrameOut { kind: 1, slices: &[payload] }]).unwrap()
+    journal.write(&[FrameOut { kind: 1, slices: &[payload], payload_crc: None }]).unwrap()
 }
 
 /// Makes everything written durable, and lets it be claimed by the mark that follows.
@@ -76,7 +76,7 @@ fn what_was_written_comes_back_round_after_round() {
             for size in [0usize, 1, 63, 64, 65, 4000, 20_000] {
                 let bytes = vec![round; size];
                 let slices: &[&[u8]] = &[&bytes[..size / 2], &[], &bytes[size / 2..]];
-                let number = journal.write(&[FrameOut { kind: round, slices }]).unwrap();
+                let number = journal.write(&[FrameOut { kind: round, slices, payload_crc: None }]).unwrap();
                 written.push((number, bytes));
             }
             assert_eq!(journal.syncer().sync().unwrap() as usize, written.len());
@@ -89,7 +89,8 @@ fn what_was_written_comes_back_round_after_round() {
 fn kinds_come_back() {
     on_each_disk(|disk| {
         let (mut journal, ..) = open(disk.clone(), 1).unwrap();
-        let frames: Vec<FrameOut<'_>> = [0, 7, 254].map(|kind| FrameOut { kind, slices: &[b"x"] }).to_vec();
+        let frames: Vec<FrameOut<'_>> =
+            [0, 7, 254].map(|kind| FrameOut { kind, slices: &[b"x"], payload_crc: None }).to_vec();
         assert_eq!(journal.write(&frames).unwrap(), 3);
         let mut kinds = Vec::new();
         Journal::inspect(&*disk, DIR, &mut |news| {
@@ -163,7 +164,7 @@ fn a_burst_is_one_write() {
     let (mut journal, ..) = open(Arc::new(disk.clone()), 1).unwrap();
     write(&mut journal, b"begins the file");
     let before = disk.calls();
-    let frames = [FrameOut { kind: 1, slices: &[b"a", b"b"] }; 40];
+    let frames = [FrameOut { kind: 1, slices: &[b"a", b"b"], payload_crc: None }; 40];
     journal.write(&frames).unwrap();
     assert_eq!(disk.calls() - before, 1);
 }
@@ -268,7 +269,7 @@ fn what_was_reserved_can_be_written_on_a_full_disk() {
             disk.set_capacity(Some(0)); // Not a byte more than what was reserved.
             let zeros = vec![0; 40_000];
             let parts: Vec<[&[u8]; 1]> = sizes.iter().map(|size| [&zeros[..*size]]).collect();
-            let frames: Vec<_> = parts.iter().map(|slices| FrameOut { kind: 1, slices }).collect();
+            let frames: Vec<_> = parts.iter().map(|slices| FrameOut { kind: 1, slices, payload_crc: None }).collect();
             journal.write(&frames).unwrap();
             if rng.bool() {
                 settle(&mut journal);

@@ -178,7 +178,7 @@ fn payload_forges_no_frame() {
     disk.open(&path, Open::Read).unwrap().read_exact_at(&mut copy, START).unwrap();
     let open = journal.open.as_ref().unwrap();
     // As good a forgery as can be had without knowing where it will stand: right salt, right number.
-    let forged = FrameHeader { kind: 1, number: 2, durable: 1, at: open.end, length: 0 }.encode(&open.salt, &[]);
+    let forged = FrameHeader { kind: 1, number: 2, durable: 1, at: open.end, length: 0 }.encode(&open.salt, &[], None);
     copy.extend_from_slice(&forged);
     let lost = open.end;
     frames.push((write(&mut journal, &copy), copy));

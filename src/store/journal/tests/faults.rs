@@ -67,7 +67,8 @@ fn live(disk: &MemDisk, truth: &mut Truth, seed: u64, steps: usize, what: &str) 
                     truth.payloads.insert(number, Some(payload.clone()));
                 }
                 let slices: Vec<[&[u8]; 1]> = payloads.iter().map(|payload| [&payload[..]]).collect();
-                let frames: Vec<_> = slices.iter().map(|slices| FrameOut { kind: 1, slices }).collect();
+                let frames: Vec<_> =
+                    slices.iter().map(|slices| FrameOut { kind: 1, slices, payload_crc: None }).collect();
                 journal.write(&frames)?;
             }
             5..8 => {
@@ -176,8 +177,8 @@ fn a_failure_is_final() {
         syncer.sync().unwrap();
         if failing == "write" {
             disk.fail_at(disk.calls() + 1, Fault::Broken);
-            assert!(journal.write(&[FrameOut { kind: 1, slices: &[b"lost"] }]).is_err());
-            assert!(journal.write(&[FrameOut { kind: 1, slices: &[b"more"] }]).is_err());
+            assert!(journal.write(&[FrameOut { kind: 1, slices: &[b"lost"], payload_crc: None }]).is_err());
+            assert!(journal.write(&[FrameOut { kind: 1, slices: &[b"more"], payload_crc: None }]).is_err());
             assert!(journal.reserve(1).is_err() && journal.mark().is_err() && journal.forget(1).is_err());
         } else {
             write(&mut journal, b"lost");
