@@ -149,8 +149,8 @@ impl Pool {
     }
 }
 
-impl Pooled {
-    pub fn as_mut(&mut self) -> &mut [u8] {
+impl AsMut<[u8]> for Pooled {
+    fn as_mut(&mut self) -> &mut [u8] {
         self.blocks.as_deref_mut().unwrap_or_default()
     }
 }
