@@ -5,3 +5,4 @@ pub mod line;
 pub mod producers;
 pub mod retain;
 pub mod segment;
+pub mod transactions;

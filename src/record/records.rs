@@ -13,7 +13,7 @@ use std::fmt;
 use bytes::Bytes;
 
 use crate::ids::Timestamp;
-use crate::record::batch::{Batch, BatchError, Header};
+use crate::record::batch::{self, Batch, BatchError, Header};
 use crate::record::compress::{self, Codec, CompressError, Limits};
 use crate::record::varint;
 
@@ -95,6 +95,14 @@ pub enum Fault {
 /// Opens a batch and reads its records. Ends after the first error.
 pub fn iterate(batch: &Batch, limits: Limits) -> Result<Records, RecordsError> {
     open(batch, limits).map(Opened::into_records)
+}
+
+/// How a transaction ended, if this control batch says so. Compaction can leave one without its record.
+pub fn marker_of(control: &[u8]) -> Option<Marker> {
+    // Copied: a marker is 78 bytes, and they are rare.
+    let control = batch::trust(Bytes::copy_from_slice(control)).ok()?;
+    let opened = open(&control, Limits { max_bytes: 1 << 10, max_ratio: 1 }).ok()?;
+    Marker::of_key(opened.views().next()?.ok()?.key?)
 }
 
 /// A batch with its records decompressed.
