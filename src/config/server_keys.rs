@@ -248,7 +248,7 @@ const OWN: &[Key] = &[
         "journal.limit.bytes",
         Section::Storage,
         whole(8 * MIB, MAX, Unit::Bytes),
-        "100663296",
+        "167772160",
         "Size of the whole journal; the logs that wait longest are settled into segments to keep it.",
     ),
     key(

@@ -8,7 +8,7 @@ use super::Error;
 pub use super::notes::Note;
 use crate::config::stream::{PlacementRule, StreamSettings};
 use crate::ids::{LogId, Offset, ShardNo, StreamId, Timestamp};
-use crate::ledger::{Input, Machine, Step};
+use crate::ledger::{Input, Machine, NoEffect, Step};
 
 /// All streams at one instant.
 #[derive(Clone, Debug, Default, PartialEq)]
@@ -365,6 +365,7 @@ impl Machine for CatalogMachine {
     type Command = Ask;
     type Reply = Result<Changed, Error>;
     type Record = Note;
+    type Effect = NoEffect;
 
     fn decide(
         state: &Catalog,

@@ -4,17 +4,19 @@
 
 use std::collections::BTreeMap;
 use std::future::Future;
+use std::pin::Pin;
 use std::sync::Arc;
 
 use tokio::sync::{mpsc, oneshot};
 
 use super::{Engine, Error, Fetch, Group, Origin, Part, Permit, Read, Receipt, Until};
 use crate::ids::{LogId, Offset, Timestamp};
-use crate::ledger::{Input, Machine, Record, Step, Ticket};
-use crate::record::build::{Builder, NewRecord};
+use crate::ledger::{Entry, Input, Machine, NoEffect, Record, Step, Ticket, Within};
+use crate::record::batch::{self, Batch};
+use crate::record::build::{self, Builder, NewRecord, Producer};
 use crate::record::compress::Codec;
 use crate::record::compress::Limits;
-use crate::record::{batch, records};
+use crate::record::records;
 
 /// Commands that may wait for their turn, and decided batches that may wait to be durable.
 const WAITING_COMMANDS: usize = 4096;
@@ -40,6 +42,22 @@ type Ask<M> = (<M as Machine>::Command, oneshot::Sender<<M as Machine>::Reply>);
 pub type Observe<M> = Box<dyn FnMut(&<M as Machine>::State, &[<M as Machine>::Reply]) -> WhenDurable + Send>;
 pub type WhenDurable = Option<Box<dyn FnOnce() + Send>>;
 
+/// How a machine's effects are done.
+pub struct Effects<M: Machine> {
+    /// Of [`Step::Together`]: the batches for other logs. One that ends a transaction in a log that is gone is left out.
+    pub parts: Box<dyn Fn(M::Effect) -> Vec<Part> + Send>,
+    /// Of [`Step::Then`]. An error ends the ledger: the server is stopping, and the next start asks again.
+    pub perform: Arc<dyn Fn(&M::Effect) -> Performing + Send + Sync>,
+}
+
+pub type Performing = Pin<Box<dyn Future<Output = Result<(), Error>> + Send>>;
+
+impl<M: Machine<Effect = NoEffect>> Effects<M> {
+    pub fn none() -> Effects<M> {
+        Effects { parts: Box::new(|never| match never {}), perform: Arc::new(|never| match *never {}) }
+    }
+}
+
 impl<M: Machine> Clone for Ledger<M> {
     fn clone(&self) -> Self {
         Ledger { asks: self.asks.clone() }
@@ -53,6 +71,7 @@ impl<M: Machine> Ledger<M> {
         log: LogId,
         scratch: M::Scratch,
         mut observe: Observe<M>,
+        effects: Effects<M>,
     ) -> Result<Ledger<M>, Error> {
         let (state, next) = replay::<M>(&engine, log).await?;
         if let Some(then) = observe(&state, &[]) {
@@ -60,7 +79,9 @@ impl<M: Machine> Ledger<M> {
         }
         let (asks, commands) = mpsc::channel(WAITING_COMMANDS);
         let (done, finished) = mpsc::channel(WAITING_BATCHES);
-        tokio::spawn(complete::<M>(engine.clone(), finished));
+        // As many as may wait to be durable, so that nobody waits for a runner that waits for him.
+        let (performed, happened) = mpsc::channel(WAITING_BATCHES);
+        tokio::spawn(complete::<M>(engine.clone(), finished, effects.perform, performed));
         let runner = Runner::<M> {
             engine,
             log,
@@ -71,11 +92,12 @@ impl<M: Machine> Ledger<M> {
             tickets: BTreeMap::new(),
             last_ticket: 0,
             observe,
+            parts: effects.parts,
             done,
             grown_bytes: 0,
             snapshot_bytes: 0,
         };
-        tokio::spawn(runner.run(commands));
+        tokio::spawn(runner.run(commands, happened));
         Ok(Ledger { asks })
     }
 
@@ -123,7 +145,12 @@ async fn replay<M: Machine>(engine: &Engine, log: LogId) -> Result<(M::State, Of
                 .map_err(|e| Error::Invalid(format!("ledger {log} at {base}: {e}")))?;
             for record in iter {
                 let record = record.map_err(|e| Error::Invalid(format!("ledger {log} at {base}: {e}")))?;
-                match M::Record::decode(record.key.as_deref(), record.value.as_deref()) {
+                let (key, value) = (record.key.as_deref(), record.value.as_deref());
+                let decoded = match within(&opened) {
+                    None => M::Record::decode(key, value),
+                    Some(within) => M::Record::decode_within(within, key, value),
+                };
+                match decoded {
                     Ok(Some(decoded)) => M::apply(&mut state, &decoded),
                     Ok(None) => {}
                     Err(e) => return Err(Error::Invalid(format!("ledger {log} at {base}: {}", e.0))),
@@ -135,6 +162,13 @@ async fn replay<M: Machine>(engine: &Engine, log: LogId) -> Result<(M::State, Of
     Ok((state, bounds.end))
 }
 
+/// The transaction that a batch belongs to or ends.
+fn within(batch: &Batch) -> Option<Within> {
+    let header = &batch.header;
+    let end = if header.is_control() { records::marker_of(&batch.bytes) } else { None };
+    header.is_transactional().then_some(Within { producer: header.producer_id, epoch: header.producer_epoch, end })
+}
+
 /// A decided turn on its way to being durable.
 struct Finished<M: Machine> {
     receipt: Option<Receipt>,
@@ -143,6 +177,7 @@ struct Finished<M: Machine> {
     replies: Vec<M::Reply>,
     /// After a snapshot: give up what lies before it.
     trim: Option<(LogId, Offset)>,
+    then: Vec<M::Effect>,
 }
 
 struct Runner<M: Machine> {
@@ -155,19 +190,22 @@ struct Runner<M: Machine> {
     tickets: BTreeMap<Ticket, oneshot::Sender<M::Reply>>,
     last_ticket: u64,
     observe: Observe<M>,
+    parts: Box<dyn Fn(M::Effect) -> Vec<Part> + Send>,
     done: mpsc::Sender<Finished<M>>,
     grown_bytes: u64,
     snapshot_bytes: u64,
 }
 
 impl<M: Machine> Runner<M> {
-    async fn run(mut self, mut commands: mpsc::Receiver<Ask<M>>) {
+    async fn run(mut self, mut commands: mpsc::Receiver<Ask<M>>, mut happened: mpsc::Receiver<M::Effect>) {
         let clock = self.engine.clock().clone();
         loop {
             let wake = self.wake;
+            let mut effect = None;
             let first = tokio::select! {
                 biased;
                 () = self.engine.closing() => return,
+                done = happened.recv() => match done { Some(done) => { effect = Some(done); None } None => return },
                 ask = commands.recv() => match ask { Some(ask) => Some(ask), None => return },
                 () = async { match wake { Some(at) => clock.sleep_until(at).await, None => std::future::pending().await } } => None,
             };
@@ -177,8 +215,13 @@ impl<M: Machine> Runner<M> {
                 self.wake = None;
                 M::decide(&self.state, &mut self.scratch, now, Input::Tick, &mut steps);
             }
-            let mut turn = Turn { builders: Vec::new(), senders: Vec::new(), replies: Vec::new(), now };
+            let mut turn = Turn::new(now);
             self.take_steps(&mut steps, &mut turn);
+            while let Some(done) = effect {
+                M::decide(&self.state, &mut self.scratch, now, Input::Done(done), &mut steps);
+                self.take_steps(&mut steps, &mut turn);
+                effect = happened.try_recv().ok();
+            }
             let mut ask = first;
             for _ in 0..TURN_COMMANDS {
                 let Some((command, reply)) = ask else { break };
@@ -195,7 +238,7 @@ impl<M: Machine> Runner<M> {
         }
     }
 
-    fn take_steps(&mut self, steps: &mut Vec<Step<M::Record, M::Reply>>, turn: &mut Turn<M>) {
+    fn take_steps(&mut self, steps: &mut Vec<Step<M::Record, M::Reply, M::Effect>>, turn: &mut Turn<M>) {
         for step in steps.drain(..) {
             match step {
                 Step::Write(record) => {
@@ -207,44 +250,48 @@ impl<M: Machine> Runner<M> {
                     turn.replies.push(reply);
                 }
                 Step::WakeAt(at) => self.wake = Some(self.wake.map_or(at, |w| w.min(at))),
+                Step::Together(effect) => turn.together.extend((self.parts)(effect)),
+                Step::Then(effect) => turn.then.push(effect),
             }
         }
     }
 
     async fn finish(&mut self, turn: Turn<M>) -> Result<(), ()> {
-        let Turn { builders, senders, replies, now } = turn;
-        let wrote = !builders.is_empty();
-        if !wrote && replies.is_empty() {
+        let Turn { written, together, then, senders, replies, now } = turn;
+        let wrote = !written.is_empty();
+        assert!(wrote || together.is_empty(), "what happens together with records needs records");
+        if !wrote && replies.is_empty() && then.is_empty() {
             return Ok(());
         }
-        let receipt = wrote.then(|| self.append(builders));
+        let receipt = wrote.then(|| self.append(written, together));
         let when_durable = if wrote { (self.observe)(&self.state, &replies) } else { None };
-        self.send(Finished { receipt, when_durable, senders, replies, trim: None }).await?;
+        self.send(Finished { receipt, when_durable, senders, replies, trim: None, then }).await?;
         if self.grown_bytes > SNAPSHOT_BYTES.max(2 * self.snapshot_bytes) {
-            let mut snapshot = Turn::<M> { builders: Vec::new(), senders: Vec::new(), replies: Vec::new(), now };
+            let mut snapshot = Turn::<M>::new(now);
             M::snapshot(&self.state).iter().for_each(|record| snapshot.write(record));
-            if !snapshot.builders.is_empty() {
+            if !snapshot.written.is_empty() {
                 let first = self.next;
                 self.grown_bytes = 0;
-                let receipt = Some(self.append(snapshot.builders));
+                let receipt = Some(self.append(snapshot.written, Vec::new()));
                 self.snapshot_bytes = std::mem::take(&mut self.grown_bytes);
                 let trim = Some((self.log, first));
-                let (senders, replies) = (Vec::new(), Vec::new());
-                self.send(Finished { receipt, when_durable: None, senders, replies, trim }).await?;
+                let (senders, replies, then) = (Vec::new(), Vec::new(), Vec::new());
+                self.send(Finished { receipt, when_durable: None, senders, replies, trim, then }).await?;
             }
         }
         Ok(())
     }
 
-    fn append(&mut self, builders: Vec<Builder>) -> Receipt {
+    fn append(&mut self, written: Vec<Written>, together: Vec<Part>) -> Receipt {
         let mut expect = Some(self.next);
-        let mut parts = Vec::with_capacity(builders.len());
-        for builder in builders {
-            let batch = builder.finish();
+        let mut parts = Vec::with_capacity(written.len() + together.len());
+        for written in written {
+            let batch = written.finish();
             self.next = self.next.plus(batch.header.offsets());
             self.grown_bytes += batch.bytes.len() as u64;
             parts.push(Part { log: self.log, batch, expect: expect.take(), shard: None });
         }
+        parts.extend(together);
         self.engine.append(Group { parts, origin: Origin::Ledger }, Permit::default())
     }
 
@@ -255,29 +302,68 @@ impl<M: Machine> Runner<M> {
 
 /// What one turn of a machine decided.
 struct Turn<M: Machine> {
-    builders: Vec<Builder>,
+    written: Vec<Written>,
+    together: Vec<Part>,
+    then: Vec<M::Effect>,
     senders: Vec<Option<oneshot::Sender<M::Reply>>>,
     replies: Vec<M::Reply>,
     now: Timestamp,
 }
 
+/// One batch of the ledger's own log.
+enum Written {
+    Records { builder: Builder, within: Option<Within> },
+    Marker(Batch),
+}
+
 impl<M: Machine> Turn<M> {
+    fn new(now: Timestamp) -> Turn<M> {
+        let (written, together, then) = (Vec::new(), Vec::new(), Vec::new());
+        Turn { written, together, then, senders: Vec::new(), replies: Vec::new(), now }
+    }
+
     fn write(&mut self, record: &M::Record) {
-        let entry = record.encode();
-        let new =
-            NewRecord { key: entry.key.as_deref(), value: entry.value.as_deref(), headers: &[], timestamp: self.now };
-        let full = self.builders.last().is_none_or(|b| !b.is_empty() && b.size_with(&new) > BATCH_BYTES);
-        if full {
-            self.builders.push(Builder::new(Codec::None));
+        let Entry { key, value, within } = record.encode();
+        if let Some(Within { producer, epoch, end: Some(end) }) = within {
+            let producer = Producer { id: producer, epoch, sequence: -1 };
+            self.written.push(Written::Marker(build::marker(end, producer, 0, self.now)));
+            return;
         }
-        if let Some(builder) = self.builders.last_mut() {
-            builder.push(&new);
+        let new = NewRecord { key: key.as_deref(), value: value.as_deref(), headers: &[], timestamp: self.now };
+        match self.written.last_mut() {
+            Some(Written::Records { builder, within: same })
+                if *same == within && builder.size_with(&new) <= BATCH_BYTES =>
+            {
+                builder.push(&new);
+            }
+            _ => {
+                let mut builder = Builder::new(Codec::None);
+                if let Some(Within { producer, epoch, .. }) = within {
+                    builder = builder.producer(Producer { id: producer, epoch, sequence: -1 }).transactional();
+                }
+                builder.push(&new);
+                self.written.push(Written::Records { builder, within });
+            }
+        }
+    }
+}
+
+impl Written {
+    fn finish(self) -> Batch {
+        match self {
+            Written::Records { builder, .. } => builder.finish(),
+            Written::Marker(batch) => batch,
         }
     }
 }
 
 /// Answers turns in order, each when it is durable.
-async fn complete<M: Machine>(engine: Arc<Engine>, mut finished: mpsc::Receiver<Finished<M>>) {
+async fn complete<M: Machine>(
+    engine: Arc<Engine>,
+    mut finished: mpsc::Receiver<Finished<M>>,
+    perform: Arc<dyn Fn(&M::Effect) -> Performing + Send + Sync>,
+    performed: mpsc::Sender<M::Effect>,
+) {
     while let Some(turn) = finished.recv().await {
         if let Some(receipt) = turn.receipt
             && let Err(refused) = receipt.await
@@ -297,6 +383,15 @@ async fn complete<M: Machine>(engine: Arc<Engine>, mut finished: mpsc::Receiver<
             if let Some(sender) = sender {
                 let _ = sender.send(reply);
             }
+        }
+        for effect in turn.then {
+            let (doing, performed) = (perform(&effect), performed.clone());
+            tokio::spawn(async move {
+                // Neither can fail but in a server that stops.
+                if doing.await.is_ok() {
+                    let _ = performed.send(effect).await;
+                }
+            });
         }
         if let Some((log, below)) = turn.trim
             && let Err(e) = engine.trim(log, below).await

@@ -51,7 +51,7 @@ use catalog::{CATALOG_LOG, CatalogMachine};
 pub use catalog::{Catalog, Change, Changed};
 use driver::Parts;
 use lane::{Appending, Inbox, Lane, News};
-use ledgers::Ledger;
+use ledgers::{Effects, Ledger};
 pub use open::Recovery;
 use tail::Logs;
 use vault::Vault;
@@ -401,7 +401,7 @@ impl Engine {
             let changed: Vec<Changed> = replies.iter().flatten().cloned().collect();
             Some(Box::new(move || engine.take_catalog(catalog, changed)))
         });
-        let ledger = Ledger::open(self.clone(), CATALOG_LOG, (), observe).await?;
+        let ledger = Ledger::open(self.clone(), CATALOG_LOG, (), observe, Effects::none()).await?;
         let catalog = self.catalog();
         let known: BTreeSet<LogId> = catalog.streams().flat_map(|s| s.logs.iter().copied()).collect();
         let mut open = Vec::new();

@@ -70,7 +70,7 @@ impl Record for Note {
             Note::Logs(next) => (Key::Logs, Some(json(next))),
             Note::Seconds(name, second) => (Key::Seconds { name: name.to_string() }, Some(json(second))),
         };
-        Entry { key: Some(json(&key)), value }
+        Entry { key: Some(json(&key)), value, within: None }
     }
 
     fn decode(key: Option<&[u8]>, value: Option<&[u8]>) -> Result<Option<Self>, Malformed> {

@@ -4,7 +4,7 @@
 //! The laws: replay gives the live state · `apply` never fails · snapshot + rest = whole · applying the snapshot to the
 //! state itself changes nothing · the snapshot names no key twice · a ticket is answered at most once.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::fmt::Debug;
 
 use crate::ids::Timestamp;
@@ -17,6 +17,10 @@ pub struct Bench<M: Machine> {
     pub now: Timestamp,
     /// Everything ever written, as it stands in the log.
     pub log: Vec<Entry>,
+    /// What happened in other logs together with those writes.
+    pub together: Vec<M::Effect>,
+    /// What was asked for and is not done.
+    pub asked: VecDeque<M::Effect>,
     wake: Option<Timestamp>,
     last_ticket: u64,
     waiting: BTreeSet<Ticket>,
@@ -34,6 +38,8 @@ impl<M: Machine> Bench<M> {
             scratch: M::Scratch::default(),
             now,
             log: Vec::new(),
+            together: Vec::new(),
+            asked: VecDeque::new(),
             wake: None,
             last_ticket: 0,
             waiting: BTreeSet::new(),
@@ -88,10 +94,19 @@ impl<M: Machine> Bench<M> {
         self.wake = None;
         self.waiting.clear();
         self.answers.clear();
+        self.asked.clear();
         self.decide(Input::Tick);
     }
 
-    fn decide(&mut self, input: Input<M::Command>) {
+    /// Does the oldest effect that was asked for, and says so; false if there is none.
+    pub fn perform(&mut self, act: impl FnOnce(&M::Effect)) -> bool {
+        let Some(effect) = self.asked.pop_front() else { return false };
+        act(&effect);
+        self.decide(Input::Done(effect));
+        true
+    }
+
+    fn decide(&mut self, input: Input<M::Command, M::Effect>) {
         let mut steps = Vec::new();
         M::decide(&self.state, &mut self.scratch, self.now, input, &mut steps);
         for step in steps {
@@ -105,6 +120,8 @@ impl<M: Machine> Bench<M> {
                     self.answers.insert(ticket, reply);
                 }
                 Step::WakeAt(at) => self.wake = Some(self.wake.map_or(at, |before| before.min(at))),
+                Step::Together(effect) => self.together.push(effect),
+                Step::Then(effect) => self.asked.push_back(effect),
             }
         }
     }
@@ -166,7 +183,12 @@ where
 
 fn extend<M: Machine>(state: &mut M::State, log: &[Entry]) {
     for entry in log {
-        let record = M::Record::decode(entry.key.as_deref(), entry.value.as_deref())
+        let (key, value) = (entry.key.as_deref(), entry.value.as_deref());
+        let decoded = match entry.within {
+            None => M::Record::decode(key, value),
+            Some(within) => M::Record::decode_within(within, key, value),
+        };
+        let record = decoded
             .expect("a record that the machine wrote is malformed")
             .expect("a record that the machine wrote is of an unknown kind");
         assert_eq!(&record.encode(), entry, "a record changes on its way through bytes");

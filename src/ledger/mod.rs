@@ -4,9 +4,12 @@
 #[cfg(test)]
 pub mod laws;
 
+use std::convert::Infallible;
+
 use bytes::Bytes;
 
 use crate::ids::Timestamp;
+use crate::record::records::Marker;
 
 /// A state machine whose memory is a log.
 pub trait Machine: Send + 'static {
@@ -17,6 +20,8 @@ pub trait Machine: Send + 'static {
     type Command: Send + 'static;
     type Reply: Send + 'static;
     type Record: Record;
+    /// What it does outside its own log; [`NoEffect`] for most.
+    type Effect: Send + 'static;
 
     /// Looks at the state, may change only the scratch, says what should happen.
     ///
@@ -27,8 +32,8 @@ pub trait Machine: Send + 'static {
         state: &Self::State,
         scratch: &mut Self::Scratch,
         now: Timestamp,
-        input: Input<Self::Command>,
-        out: &mut Vec<Step<Self::Record, Self::Reply>>,
+        input: Input<Self::Command, Self::Effect>,
+        out: &mut Vec<Step<Self::Record, Self::Reply, Self::Effect>>,
     );
 
     /// The only way state changes. Never fails: what could be wrong was refused by `decide`.
@@ -42,20 +47,30 @@ pub trait Machine: Send + 'static {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Ticket(pub u64);
 
+/// Of a machine that touches nothing but its own log.
+pub type NoEffect = Infallible;
+
 #[derive(Debug)]
-pub enum Input<C> {
+pub enum Input<C, E = NoEffect> {
     Command(Ticket, C),
     /// A moment asked for by [`Step::WakeAt`] has come (the earliest asked for since the last tick; ask again if
     /// another is needed).
     Tick,
+    /// What a [`Step::Then`] asked for has happened. After a restart nobody remembers that it was asked for: the first
+    /// tick asks again for what the state says is not done yet, and so an effect may happen twice.
+    Done(E),
 }
 
 #[derive(Debug, PartialEq)]
-pub enum Step<R, P> {
+pub enum Step<R, P, E = NoEffect> {
     Write(R),
     Reply(Ticket, P),
     /// Call `decide` with [`Input::Tick`] at this moment (or at an earlier one asked for by another step).
     WakeAt(Timestamp),
+    /// Batches for other logs that happen together with the records of this turn: both or neither.
+    Together(E),
+    /// To be done once this turn is durable, and then told by [`Input::Done`].
+    Then(E),
 }
 
 /// How a machine's record stands in its log: a key and a value, either of which may be null.
@@ -63,12 +78,26 @@ pub trait Record: Sized + Send + 'static {
     fn encode(&self) -> Entry;
     /// `Ok(None)`: a record of a kind this version does not know, to be skipped.
     fn decode(key: Option<&[u8]>, value: Option<&[u8]>) -> Result<Option<Self>, Malformed>;
+
+    /// A record that stands in somebody's transaction.
+    fn decode_within(_: Within, _: Option<&[u8]>, _: Option<&[u8]>) -> Result<Option<Self>, Malformed> {
+        Ok(None)
+    }
 }
 
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Entry {
     pub key: Option<Bytes>,
     pub value: Option<Bytes>,
+    pub within: Option<Within>,
+}
+
+/// The transaction that a record is part of, or that it ends: then it is a control record, and has no key or value of its own.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Within {
+    pub producer: i64,
+    pub epoch: i16,
+    pub end: Option<Marker>,
 }
 
 /// A ledger record that cannot be read; says which and why.

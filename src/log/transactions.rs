@@ -28,8 +28,13 @@ pub struct Aborted {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Effect {
     /// Records of a transaction, which they open if they are its first.
-    Wrote { producer: i64 },
-    Ended { producer: i64, how: Marker },
+    Wrote {
+        producer: i64,
+    },
+    Ended {
+        producer: i64,
+        how: Marker,
+    },
 }
 
 impl Effect {

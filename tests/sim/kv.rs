@@ -3,7 +3,7 @@
 
 use bytes::Bytes;
 use interfluve::ids::Timestamp;
-use interfluve::ledger::{Entry, Input, Machine, Malformed, Record, Step};
+use interfluve::ledger::{Entry, Input, Machine, Malformed, NoEffect, Record, Step};
 
 pub struct Numbers;
 
@@ -22,7 +22,7 @@ impl Record for Placed {
         // Some weight, so that snapshots happen.
         let mut value = self.1.to_be_bytes().to_vec();
         value.resize(64, 7);
-        Entry { key: Some(key), value: Some(Bytes::from(value)) }
+        Entry { key: Some(key), value: Some(Bytes::from(value)), within: None }
     }
 
     fn decode(key: Option<&[u8]>, value: Option<&[u8]>) -> Result<Option<Placed>, Malformed> {
@@ -41,6 +41,7 @@ impl Machine for Numbers {
     /// The place of the number, or how many there are.
     type Reply = usize;
     type Record = Placed;
+    type Effect = NoEffect;
 
     fn decide(
         state: &Vec<u64>,
@@ -56,6 +57,7 @@ impl Machine for Numbers {
             }
             Input::Command(ticket, Command::Count) => out.push(Step::Reply(ticket, state.len())),
             Input::Tick => {}
+            Input::Done(never) => match never {},
         }
     }
 

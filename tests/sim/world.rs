@@ -10,7 +10,7 @@ use std::time::Duration;
 use interfluve::chance::Chance;
 use interfluve::clock::Clock;
 use interfluve::engine::catalog::{Born, Create, Kind};
-use interfluve::engine::ledgers::Ledger;
+use interfluve::engine::ledgers::{Effects, Ledger};
 use interfluve::engine::{Change, Driver, Engine, Error, Fetch, Options, Read, Until, lane};
 use interfluve::ids::{LogId, Offset, Timestamp};
 use interfluve::store::memory::{Fault, MemDisk, When};
@@ -373,7 +373,7 @@ impl World {
             }
             None
         });
-        match Ledger::<Numbers>::open(engine.clone(), log, (), observe).await {
+        match Ledger::<Numbers>::open(engine.clone(), log, (), observe, Effects::none()).await {
             Ok(ledger) => Some(ledger),
             Err(Error::LaneFailed) => None,
             Err(e) => {

@@ -11,7 +11,7 @@ use super::{
 };
 use crate::clock::Clock;
 use crate::engine::catalog::{Born, Create, Kind};
-use crate::engine::ledgers::Ledger;
+use crate::engine::ledgers::{Effects, Ledger};
 use crate::engine::{Catalog, Change, Changed, Engine, Error};
 use crate::ids::StreamId;
 use crate::kafka::error::Code;
@@ -45,7 +45,8 @@ impl Coordinator {
         };
         let Some(log) = stream.log(0) else { return Err(Error::NoSuchLog) };
         // Nobody watches the state from outside.
-        let ledger = Ledger::open(engine.clone(), log, Scratch::new(settings), Box::new(|_, _| None)).await?;
+        let ledger =
+            Ledger::open(engine.clone(), log, Scratch::new(settings), Box::new(|_, _| None), Effects::none()).await?;
         let coordinator = Coordinator(ledger);
         tokio::spawn(coordinator.clone().forget_deleted(engine.clock().clone(), Arc::downgrade(&engine)));
         Ok(coordinator)

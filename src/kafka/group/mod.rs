@@ -29,7 +29,7 @@ use bytes::Bytes;
 
 use crate::config::server::ServerSettings;
 use crate::ids::Timestamp;
-use crate::ledger::{Input, Machine, Step, Ticket};
+use crate::ledger::{Input, Machine, NoEffect, Step, Ticket};
 use live::{Alarm, Alarms, Live, Phase};
 use membership::Room;
 use offsets::Chore;
@@ -341,6 +341,7 @@ impl Machine for Groups {
     type Command = Command;
     type Reply = Reply;
     type Record = Record;
+    type Effect = NoEffect;
 
     fn decide(state: &State, scratch: &mut Scratch, now: Timestamp, input: Input<Command>, out: &mut Out) {
         if let Input::Command(_, Command::Configure(settings)) = &input {
@@ -352,6 +353,7 @@ impl Machine for Groups {
         match input {
             Input::Command(ticket, command) => answer(state, scratch, now, ticket, command, out),
             Input::Tick => tick(state, scratch, now, out),
+            Input::Done(never) => match never {},
         }
         let Some(next) = scratch.alarms.next() else { return };
         if scratch.alarms.asked.is_none_or(|asked| next < asked) {

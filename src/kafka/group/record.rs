@@ -53,7 +53,7 @@ impl ledger::Record for Record {
                 committed.as_ref().map(|committed| put_offset(&mut value, committed)).is_some()
             }
         };
-        Entry { key: Some(key.freeze()), value: is_there.then(|| value.freeze()) }
+        Entry { key: Some(key.freeze()), value: is_there.then(|| value.freeze()), within: None }
     }
 
     fn decode(key: Option<&[u8]>, value: Option<&[u8]>) -> Result<Option<Record>, Malformed> {
