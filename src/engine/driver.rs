@@ -97,6 +97,10 @@ pub fn start_threads(parts: Parts) -> io::Result<Vec<JoinHandle<()>>> {
                 }
                 let now = clock.now();
                 inbox.wait(turn.wake.map(|at| Duration::from_millis((at.0 - now.0).max(0) as u64)));
+                if inbox.is_closed() {
+                    // Another thread failed: there is nothing left to write for.
+                    return Ok(());
+                }
             }
         }));
         match outcome {

@@ -293,6 +293,19 @@ async fn a_full_disk_refuses_writes_and_takes_them_again_when_there_is_room() {
 }
 
 #[tokio::test]
+async fn an_engine_whose_disk_failed_can_still_be_closed() {
+    let disk = MemDisk::faulty();
+    let engine = open(&disk, Options::default()).await;
+    let log = new_stream(&engine, "s", 1, &[]).await.logs[0];
+    // A write, and then its sync.
+    disk.fail_at(disk.calls() + 2, crate::store::memory::Fault::Broken);
+    let refused = engine.append(group(log, one(b"a", 1)), Permit::default()).await;
+    assert_eq!(refused, Err(Refused { part: 0, error: Error::LaneFailed }));
+    engine.close().await;
+    assert!(engine.failure().is_some());
+}
+
+#[tokio::test]
 async fn of_two_growths_at_once_the_later_is_refused_and_shards_stay_open() {
     let engine = open(&MemDisk::new(), Options::default()).await;
     let stream = new_stream(&engine, "s", 1, &[]).await;

@@ -40,18 +40,26 @@ impl Inbox {
         let mut letters = self.letters();
         letters.closed = true;
         letters.waiting.clear();
+        drop(letters);
+        self.arrived.notify_all();
+        self.notify.notify_one();
+    }
+
+    pub fn is_closed(&self) -> bool {
+        self.letters().closed
     }
 
     pub(super) fn take(&self) -> Vec<News> {
         std::mem::take(&mut self.letters().waiting)
     }
 
-    /// Blocks a driver's thread until there is news, or `most` has passed.
+    /// Blocks a driver's thread until there is news, or there will be none, or `most` has passed.
     pub fn wait(&self, most: Option<Duration>) {
         let letters = self.letters();
+        let nothing = |l: &mut Letters| l.waiting.is_empty() && !l.closed;
         match most {
-            Some(most) => drop(self.arrived.wait_timeout_while(letters, most, |l| l.waiting.is_empty())),
-            None => drop(self.arrived.wait_while(letters, |l| l.waiting.is_empty())),
+            Some(most) => drop(self.arrived.wait_timeout_while(letters, most, nothing)),
+            None => drop(self.arrived.wait_while(letters, nothing)),
         }
     }
 
