@@ -114,7 +114,7 @@ struct Check<'a> {
 
 impl Check<'_> {
     fn run(&mut self) -> io::Result<()> {
-        self.extras("", &|name| KNOWN.contains(&name) || [table::NAME, "table.new"].contains(&name))?;
+        self.extras("", &|name| KNOWN.contains(&name) || [table::NAME, table::COPY, table::NEW].contains(&name))?;
         self.extras("journal", &|name| {
             let digits = name.strip_prefix("journal-").or(name.strip_prefix("spare-"));
             digits.is_some_and(|d| d.len() == 16 && d.bytes().all(|b| b.is_ascii_hexdigit()))
@@ -187,8 +187,15 @@ impl Check<'_> {
     }
 
     fn table(&mut self) -> io::Result<Fold> {
-        match Fold::of_table(&self.disk) {
-            Ok(fold) => Ok(fold),
+        match table::read(&self.disk) {
+            Ok(mut stored) => {
+                if let Some((name, why)) = stored.damaged.take() {
+                    let finding = self.tell(Severity::Damage, name, format!("the table of logs is damaged: {why}"));
+                    finding.means = "its other copy is sound, and nothing is lost".into();
+                    finding.advice = "nothing: the next start writes both anew".into();
+                }
+                Ok(Fold::of_table(stored))
+            }
             Err(e) if e.kind() == io::ErrorKind::InvalidData => {
                 self.blind = true;
                 let finding = self.tell(Severity::Damage, table::NAME, e.to_string());

@@ -10,7 +10,7 @@ use bytes::Bytes;
 use super::frame::{self, Fact, Member};
 use super::lane::Slot;
 use super::sabotage::{self, Bug};
-use super::table::{self, Row};
+use super::table::{self, Row, Stored};
 use super::tail::{Entry, Extent, Shared, View};
 use super::vault::Segment;
 use crate::ids::{LogId, Offset, Timestamp};
@@ -43,19 +43,37 @@ pub(super) struct Found {
 /// What a data directory says, while the journal is replayed over the table.
 #[derive(Default)]
 pub(super) struct Fold {
-    /// What the table stands for; 0 where there is none.
-    pub table_frame: FrameNo,
+    /// What the table stands for; `None` where there is none.
+    pub table_frame: Option<FrameNo>,
     pub logs: BTreeMap<LogId, Found>,
+    /// Something was visited: the journal does begin with its first frame, or there is a table for what it lacks.
+    begun: bool,
 }
 
 impl Fold {
-    pub fn of_table(disk: &Arc<dyn Disk>) -> io::Result<Fold> {
-        let (table_frame, rows) = table::read(disk)?;
-        Ok(Fold { table_frame, logs: rows.into_iter().map(|(id, row)| (id, from_table(id, row))).collect() })
+    pub fn of_table(stored: Stored) -> Fold {
+        let table_frame = stored.bytes.is_some().then_some(stored.frame);
+        let logs = stored.rows.into_iter().map(|(id, row)| (id, from_table(id, row))).collect();
+        Fold { table_frame, logs, begun: false }
     }
 
     pub fn replay(&mut self, frame: &FrameIn) -> io::Result<()> {
-        replay(&mut self.logs, self.table_frame, frame)
+        self.begin(frame.number)?;
+        replay(&mut self.logs, self.table_frame.unwrap_or(0), frame)
+    }
+
+    /// Frame `first` is the first thing that is known of the journal. Journal files go only when a table stands for them.
+    pub fn begin(&mut self, first: FrameNo) -> io::Result<()> {
+        if !std::mem::replace(&mut self.begun, true) && self.table_frame.is_none() && first > 1 {
+            let words = format!(
+                "the journal begins with frame {first}, and the table that stands for what came before it is missing: \
+                 bring back the file {} or {}, or a backup with `interfluve restore`",
+                table::NAME,
+                table::COPY
+            );
+            return Err(io::Error::new(io::ErrorKind::InvalidData, words));
+        }
+        Ok(())
     }
 }
 
@@ -65,7 +83,12 @@ pub fn recover(
     options: JournalOptions,
     chance: &mut dyn FnMut() -> u64,
 ) -> io::Result<(Journal, BTreeMap<LogId, Slot>, Recovery)> {
-    let mut fold = Fold::of_table(disk)?;
+    let mut stored = table::read(disk)?;
+    if let (Some((name, why)), Some(bytes)) = (stored.damaged.take(), &stored.bytes) {
+        tracing::error!("the file {name} is damaged ({why}); its other copy is sound, and both are written anew");
+        table::write(&**disk, bytes)?;
+    }
+    let mut fold = Fold::of_table(stored);
     let mut recovery = Recovery::default();
     let (journal, report) = Journal::open(disk.clone(), "journal", options, chance, &mut |replayed| match replayed {
         Replayed::Frame(frame) => fold.replay(&frame),
@@ -75,7 +98,7 @@ pub fn recover(
                      they held is withheld, everything behind them is kept"
             );
             recovery.rotten += frames;
-            Ok(())
+            fold.begin(first)
         }
     })?;
     recovery.frames = report.frames;

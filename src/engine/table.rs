@@ -6,6 +6,9 @@
 //!   segments u32 × settled (engine/frame.rs) │ producers u32 bytes
 //! ```
 //! Facts of frames up to `frame` are in it. Batches of frames up to it are known to the producers in it.
+//!
+//! It stands on disk twice, as `table` and `table.copy`, written one after the other: whatever happens to one of them,
+//! the journal is kept until both stand, so the other can serve.
 
 use std::collections::BTreeMap;
 use std::io;
@@ -21,9 +24,12 @@ use crate::log::producers::Producers;
 use crate::store::journal::FrameNo;
 use crate::store::{Disk, Open};
 
-/// The file's name; `table.new` beside it is one that was being written.
+/// The file's name.
 pub const NAME: &str = "table";
-const NEW: &str = "table.new";
+/// The same once more.
+pub const COPY: &str = "table.copy";
+/// One that was being written.
+pub const NEW: &str = "table.new";
 const MAGIC: u32 = 0x4946_5442;
 const VERSION: u32 = 1;
 
@@ -70,20 +76,20 @@ pub fn encode(frame: FrameNo, slots: &BTreeMap<LogId, Slot>) -> Vec<u8> {
 
 /// The frame the table stands for, and its logs.
 pub fn decode(bytes: Bytes) -> io::Result<(FrameNo, BTreeMap<LogId, Row>)> {
-    let bad = |why: &str| io::Error::new(io::ErrorKind::InvalidData, format!("the file {NAME} {why}"));
-    let short = || bad("ends too early");
+    let bad = |why: &str| io::Error::new(io::ErrorKind::InvalidData, why.to_owned());
+    let short = || bad("it ends too early");
     let mut at = bytes;
     if at.len() < 24 || at.get_u32() != MAGIC {
-        return Err(bad("is not a table of logs"));
+        return Err(bad("it is not a table of logs"));
     }
     let version = at.get_u32();
     if version != VERSION {
-        let words = format!("the file {NAME} has version {version}; this program knows {VERSION}");
+        let words = format!("it has version {version}; this program knows {VERSION}");
         return Err(io::Error::new(io::ErrorKind::Unsupported, words));
     }
     let crc = at.get_u32();
     if crc32c::crc32c(&at) != crc {
-        return Err(bad("does not match its checksum"));
+        return Err(bad("it does not match its checksum"));
     }
     let frame = at.get_u64();
     let count = at.get_u32();
@@ -112,30 +118,159 @@ pub fn decode(bytes: Bytes) -> io::Result<(FrameNo, BTreeMap<LogId, Row>)> {
             return Err(short());
         }
         line.producers =
-            Producers::decode(&at.split_to(bytes)).map_err(|e| bad(&format!("has producers that {e:?}")))?;
+            Producers::decode(&at.split_to(bytes)).map_err(|e| bad(&format!("it has producers that {e:?}")))?;
         rows.insert(id, Row { line, segments });
     }
     Ok((frame, rows))
 }
 
-/// Writes the table beside the old one and puts it in its place.
+/// Writes the table beside the old one and puts it in its place, then does the same with the copy. When it returns, both
+/// are durable; at every moment before, one of them is whole.
 pub fn write(disk: &dyn Disk, table: &[u8]) -> io::Result<()> {
-    let file = disk.open(NEW, Open::CreateOrOpen)?;
-    file.set_len(0)?;
-    file.write_at(&[table], 0)?;
-    file.sync()?;
-    disk.rename(NEW, NAME)?;
-    disk.sync_dir("")
+    for name in [COPY, NAME] {
+        let file = disk.open(NEW, Open::CreateOrOpen)?;
+        file.set_len(0)?;
+        file.write_at(&[table], 0)?;
+        file.sync()?;
+        disk.rename(NEW, name)?;
+        disk.sync_dir("")?;
+    }
+    Ok(())
 }
 
-/// Reads the table; an empty one where there is none yet.
-pub fn read(disk: &Arc<dyn Disk>) -> io::Result<(FrameNo, BTreeMap<LogId, Row>)> {
-    let file = match disk.open(NAME, Open::Read) {
+/// What stands on disk.
+#[derive(Default)]
+pub struct Stored {
+    /// 0 where there is no table yet.
+    pub frame: FrameNo,
+    pub rows: BTreeMap<LogId, Row>,
+    /// The file it was read from, with its bytes; `None` where there is none yet.
+    pub bytes: Option<Bytes>,
+    /// The file that could not be read although the other one could, and what is wrong with it.
+    pub damaged: Option<(&'static str, String)>,
+}
+
+/// Reads the newer one of the two files that is sound. `InvalidData`: one is damaged and the other does not help.
+/// `Unsupported`: a newer program wrote it. (It says so in both; in one alone the version is damage, like anything else.)
+pub fn read(disk: &Arc<dyn Disk>) -> io::Result<Stored> {
+    let mut stored = Stored::default();
+    let mut wrong: Vec<(&'static str, io::Error)> = Vec::new();
+    for name in [NAME, COPY] {
+        let read = read_file(&**disk, name).and_then(|bytes| match bytes {
+            Some(bytes) => decode(bytes.clone()).map(|(frame, rows)| Some((frame, rows, bytes))),
+            None => Ok(None),
+        });
+        match read {
+            Ok(Some((frame, rows, bytes))) if stored.bytes.is_none() || frame > stored.frame => {
+                stored = Stored { frame, rows, bytes: Some(bytes), damaged: None };
+            }
+            Ok(_) => {}
+            Err(e) if matches!(e.kind(), io::ErrorKind::InvalidData | io::ErrorKind::Unsupported) => {
+                wrong.push((name, e))
+            }
+            Err(e) => return Err(io::Error::new(e.kind(), format!("{name}: {e}"))),
+        }
+    }
+    if stored.bytes.is_some() || wrong.is_empty() {
+        let damaged = wrong.pop().map(|(name, e)| (name, e.to_string()));
+        return Ok(Stored { damaged, ..stored });
+    }
+    let told: Vec<String> = wrong.iter().map(|(name, e)| format!("{name}: {e}")).collect();
+    let told = told.join("; ");
+    if wrong.iter().all(|(_, e)| e.kind() == io::ErrorKind::Unsupported) {
+        return Err(io::Error::new(
+            io::ErrorKind::Unsupported,
+            format!("the table of logs is of another format: {told}"),
+        ));
+    }
+    let alone = if wrong.len() == 1 { "; there is no other copy" } else { "" };
+    let words = format!(
+        "the table of logs cannot be read: {told}{alone}. It says which segments there are and where logs begin, so \
+         nothing can be served without it. Bring back either file, or a backup with `interfluve restore`; Kafka's own tools \
+         can read the .log files under logs/"
+    );
+    Err(io::Error::new(io::ErrorKind::InvalidData, words))
+}
+
+/// A file's bytes, if there is one; what the disk cannot read is damage.
+fn read_file(disk: &dyn Disk, name: &str) -> io::Result<Option<Bytes>> {
+    let file = match disk.open(name, Open::Read) {
         Ok(file) => file,
-        Err(e) if e.kind() == io::ErrorKind::NotFound => return Ok((0, BTreeMap::new())),
+        Err(e) if e.kind() == io::ErrorKind::NotFound => return Ok(None),
         Err(e) => return Err(e),
     };
     let mut bytes = vec![0; file.len()? as usize];
-    file.read_exact_at(&mut bytes, 0)?;
-    decode(Bytes::from(bytes))
+    match file.read_exact_at(&mut bytes, 0) {
+        Ok(()) => Ok(Some(bytes.into())),
+        Err(e) if e.raw_os_error() == Some(rustix::io::Errno::IO.raw_os_error()) => {
+            Err(io::Error::new(io::ErrorKind::InvalidData, "the disk cannot read it"))
+        }
+        Err(e) => Err(e),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::store::memory::{MemDisk, When};
+
+    fn table(frame: FrameNo) -> Vec<u8> {
+        encode(frame, &BTreeMap::new())
+    }
+
+    fn disk(disk: &MemDisk) -> Arc<dyn Disk> {
+        Arc::new(disk.clone())
+    }
+
+    #[test]
+    fn a_flipped_bit_in_one_of_the_two_costs_nothing() {
+        let sound = MemDisk::faulty();
+        write(&sound, &table(7)).unwrap();
+        for name in [NAME, COPY] {
+            for bit in 0..table(7).len() as u64 * 8 {
+                let spoilt = sound.kill();
+                spoilt.flip(name, bit).unwrap();
+                let stored = read(&disk(&spoilt)).unwrap();
+                assert_eq!((stored.frame, stored.damaged.map(|d| d.0)), (7, Some(name)), "bit {bit} of {name}");
+            }
+            let spoilt = sound.kill();
+            spoilt.spoil(name, 3..5).unwrap();
+            assert_eq!(read(&disk(&spoilt)).unwrap().damaged.map(|d| d.0), Some(name), "unreadable {name}");
+            let alone = sound.kill();
+            alone.remove(name).unwrap();
+            assert_eq!(read(&disk(&alone)).unwrap().frame, 7, "without {name}");
+        }
+    }
+
+    #[test]
+    fn two_damaged_ones_are_refused_with_what_to_do() {
+        let spoilt = MemDisk::faulty();
+        write(&spoilt, &table(7)).unwrap();
+        for name in [NAME, COPY] {
+            spoilt.flip(name, 100).unwrap();
+        }
+        let refused = read(&disk(&spoilt)).err().unwrap();
+        assert_eq!(refused.kind(), io::ErrorKind::InvalidData);
+        let words = refused.to_string();
+        assert!(["table: ", "table.copy", "interfluve restore"].iter().all(|w| words.contains(w)), "{words}");
+    }
+
+    #[test]
+    fn the_power_may_go_off_at_any_call_of_a_write() {
+        let old = MemDisk::faulty();
+        write(&old, &table(7)).unwrap();
+        let whole = old.kill();
+        write(&whole, &table(8)).unwrap();
+        for call in 1..=whole.calls() {
+            for when in [When::Before, When::After] {
+                for seed in 0..8 {
+                    let cut = old.kill();
+                    cut.crash_at(call, when);
+                    assert!(write(&cut, &table(8)).is_err());
+                    let stored = read(&disk(&cut.crash(seed))).unwrap();
+                    assert!([7, 8].contains(&stored.frame) && stored.damaged.is_none(), "call {call} {when:?} {seed}");
+                }
+            }
+        }
+    }
 }

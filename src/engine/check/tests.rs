@@ -152,13 +152,35 @@ async fn damage_that_has_a_name_is_told_by_it() {
 }
 
 #[tokio::test]
-async fn a_flipped_bit_in_the_table_is_damage() {
+async fn a_flipped_bit_in_the_table_is_damage_and_costs_nothing() {
     let disk = directory().await;
-    for byte in [0, 9, 40, length(&disk, "table") - 1] {
-        let disk = disk.kill();
-        disk.flip("table", byte * 8).unwrap();
-        assert_eq!(damages(&disk)[0].0, "table", "byte {byte}");
+    let sound = report(&disk);
+    for name in ["table", "table.copy"] {
+        for byte in [0, 7, 9, 40, length(&disk, name) - 1] {
+            let disk = disk.kill();
+            disk.flip(name, byte * 8).unwrap();
+            assert_eq!(damages(&disk).len(), 1, "byte {byte} of {name}");
+            assert_eq!(damages(&disk)[0].0, name, "byte {byte}");
+            let engine = open(&disk, small()).await;
+            engine.close().await;
+            let after = report(&disk);
+            assert_eq!((&after.findings, after.segments), (&sound.findings, sound.segments), "byte {byte} of {name}");
+        }
     }
+}
+
+#[tokio::test]
+async fn without_any_table_nothing_is_taken_for_an_empty_directory() {
+    let disk = directory().await;
+    for name in ["table", "table.copy"] {
+        disk.remove(name).unwrap();
+    }
+    let clock = crate::clock::Clock::manual(crate::ids::Timestamp(1));
+    let (chance, driver) = (crate::chance::Chance::seeded(1), crate::engine::Driver::Threads);
+    let opened = crate::engine::Engine::open(small(), Arc::new(disk.clone()), clock, chance, driver).await;
+    let refused = opened.err().map(|e| e.to_string()).unwrap_or_default();
+    assert!(refused.contains("is missing: bring back"), "{refused}");
+    assert!(damages(&disk).iter().any(|d| d.1.contains("is missing")), "{:?}", damages(&disk));
 }
 
 #[tokio::test]
@@ -213,7 +235,9 @@ async fn what_does_not_belong_is_noted() {
 #[tokio::test]
 async fn a_table_of_the_future_is_not_checked_at_all() {
     let disk = directory().await;
-    disk.open("table", Open::Write).unwrap().write_at(&[&9u32.to_be_bytes()], 4).unwrap();
+    for name in ["table", "table.copy"] {
+        disk.open(name, Open::Write).unwrap().write_at(&[&9u32.to_be_bytes()], 4).unwrap();
+    }
     let disk: Arc<dyn Disk> = Arc::new(disk);
     let error = check(&disk, &mut |_| ()).unwrap_err();
     assert_eq!(error.kind(), io::ErrorKind::Unsupported);
