@@ -72,6 +72,8 @@ metrics! {
         "Logs in the catalog.";
     GIVEN_UP_SEGMENTS: Counter = "interfluve_given_up_segments_total",
         "Segments removed because their records were given up, by retention or on request.";
+    SWEPT_FILES: Counter = "interfluve_swept_files_total",
+        "Files removed at the start that a removal before it had been cut short of.";
     DAMAGED_BATCHES: Counter = "interfluve_damaged_batches_total",
         "Stored batches that no longer match their checksum and are withheld.";
     FULL: Counter = "interfluve_refused_full_total",

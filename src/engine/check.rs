@@ -15,6 +15,7 @@ use serde::Serialize;
 
 use super::catalog::{CATALOG_LOG, Catalog, CatalogMachine, FIRST_LOG, Note};
 use super::open::{Fold, Found};
+use super::sweep::{self, Use};
 use super::table;
 use super::vault::Segment;
 use super::verify::{self, Flaw, Proven};
@@ -436,38 +437,36 @@ impl Check<'_> {
             return Ok(());
         }
         for dir in self.disk.list("logs")? {
-            let id = dir.parse().ok().map(LogId).filter(|id| id.to_string() == dir);
+            let id = sweep::log_of(&dir);
             let path = format!("logs/{dir}");
             let Some(found) = id.and_then(|id| fold.logs.get(&id)) else {
                 let finding = self.tell(Severity::Note, path, "no stream has this log");
                 finding.means = "its removal was under way when the process stopped, or it was never recorded".into();
-                finding.advice = "remove it, if no damage to the table or the journal is reported".into();
+                finding.advice = "nothing: the next start removes it, unless damage to the journal is reported".into();
                 continue;
             };
             let known: BTreeSet<Offset> = found.view.extents.iter().map(|x| x.settled.base).collect();
+            let settled = found.view.settled.max(found.line.start);
             for name in self.disk.list(&path)? {
                 let file = format!("{path}/{name}");
-                let base = name.strip_suffix(".log").or(name.strip_suffix(".side")).filter(|digits| digits.len() == 20);
-                let Some(base) = base.and_then(|digits| digits.parse().ok()).map(Offset) else {
+                let Some(base) = sweep::base_of(&name) else {
                     let finding = self.tell(Severity::Note, file, "nothing of interfluve has this name");
                     finding.means = "it is neither read nor written".into();
                     finding.advice = "remove it if you know what it is".into();
                     continue;
                 };
-                if known.contains(&base) {
-                    continue;
-                }
-                let log = id.map(|id| id.0);
-                let (severity, means, advice) = if base < found.line.start {
-                    (Severity::Note, "its records have been given up", "remove it")
-                } else if base == found.view.settled {
-                    (Severity::Note, "settling was under way when the process stopped", "nothing: it is written over")
-                } else {
-                    let means = "nobody knows this segment; what recorded it is lost";
-                    (Severity::Damage, means, "restore a backup, if records are missing")
+                const SWEPT: &str = "nothing: the next start that does not follow a clean stop removes it";
+                let (severity, means, advice) = match sweep::judge(base, found.line.start, settled, &known) {
+                    Use::Needed => continue,
+                    Use::GivenUp => (Severity::Note, "its records have been given up", SWEPT),
+                    Use::Unfinished => (Severity::Note, "settling was under way when the process stopped", SWEPT),
+                    Use::Unknown => {
+                        let means = "nobody knows this segment; what recorded it is lost";
+                        (Severity::Damage, means, "restore a backup, if records are missing")
+                    }
                 };
                 let finding = self.tell(severity, file, "no record says that this segment is in use");
-                finding.log = log;
+                finding.log = id.map(|id| id.0);
                 (finding.means, finding.advice) = (means.into(), advice.into());
             }
         }

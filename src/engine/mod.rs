@@ -15,6 +15,7 @@ mod notes;
 pub mod open;
 pub mod sabotage;
 mod seek;
+mod sweep;
 pub mod table;
 pub mod tail;
 #[cfg(test)]
@@ -355,6 +356,9 @@ impl Engine {
         let journal_options =
             JournalOptions { file_bytes: options.journal_file_bytes, keep_spare: options.journal_spare_files };
         let (journal, slots, mut recovery) = open::recover(&disk, journal_options, &mut || chance.draw())?;
+        if recovery.rotten == 0 {
+            recovery.swept_files = sweep::sweep(&*disk, &slots, clean)?;
+        }
         let syncer = journal.syncer();
         let inbox = Arc::new(Inbox::default());
         let logs = Arc::new(Logs::default());
@@ -549,7 +553,9 @@ impl Engine {
         let _ = stopped.await;
         let threads = std::mem::take(&mut *self.lock_threads());
         let _ = self.blocking(move || threads.into_iter().for_each(|t| drop(t.join()))).await;
+        // Removals that wait for a backup to end are done at a start that was not clean.
         if self.failure().is_none()
+            && !self.vault.removals_wait()
             && let Err(e) = make_clean_mark(&*self.disk)
         {
             tracing::warn!("the mark of a clean stop could not be written: {e}");

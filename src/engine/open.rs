@@ -29,6 +29,8 @@ pub struct Recovery {
     pub torn_bytes: u64,
     /// Damaged frames in the middle of the journal, withheld.
     pub rotten: u64,
+    /// Files that a removal had been cut short of, removed now.
+    pub swept_files: u64,
     pub took_ms: i64,
 }
 

@@ -347,6 +347,11 @@ impl Vault {
         }
     }
 
+    /// Whether something is to be removed that somebody still holds.
+    pub fn removals_wait(&self) -> bool {
+        !self.lock_held().waiting.is_empty()
+    }
+
     /// Whether a removal has to wait; then it is remembered.
     fn is_held(&self, log: LogId, base: Option<Offset>) -> bool {
         let mut held = self.lock_held();

@@ -1,0 +1,222 @@
+//! What a start clears away: files that a removal was cut short of, or that were being settled when the process stopped.
+//! Done before the lane takes its first turn, because at work a segment exists before any record names it. A file is
+//! removed only if the records say that it is not in use; where records were lost to rot, nothing is removed.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::io;
+
+use super::lane::Slot;
+use super::vault::Segment;
+use crate::ids::{LogId, Offset};
+use crate::metrics;
+use crate::store::Disk;
+
+/// What a file or directory under `logs/` is to the records.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Use {
+    /// In use.
+    Needed,
+    /// Its records have been given up.
+    GivenUp,
+    /// Settling into it was under way and never recorded; the journal has its records.
+    Unfinished,
+    /// It lies between others and no record names it: what named it is lost.
+    Unknown,
+}
+
+/// What a segment that begins at `base` is to a log that begins at `start`, has these segments and is settled up to
+/// `settled`.
+pub(super) fn judge(base: Offset, start: Offset, settled: Offset, known: &BTreeSet<Offset>) -> Use {
+    match base {
+        base if known.contains(&base) => Use::Needed,
+        base if base < start => Use::GivenUp,
+        base if base >= settled => Use::Unfinished,
+        _ => Use::Unknown,
+    }
+}
+
+/// The offset that names a segment's file, if this is the name of one.
+pub(super) fn base_of(name: &str) -> Option<Offset> {
+    let digits = name.strip_suffix(".log").or(name.strip_suffix(".side"))?;
+    let plain = digits.len() == 20 && digits.bytes().all(|b| b.is_ascii_digit());
+    plain.then(|| digits.parse().ok().map(Offset)).flatten()
+}
+
+/// The log a directory belongs to, if it is one of ours.
+pub(super) fn log_of(dir: &str) -> Option<LogId> {
+    dir.parse().ok().map(LogId).filter(|id| id.to_string() == dir)
+}
+
+/// Removes what nothing needs and says what that was; how many files. After a clean stop there can only be whole
+/// directories, so the others are not read: a start's time must not grow with the number of logs.
+pub(super) fn sweep(disk: &dyn Disk, slots: &BTreeMap<LogId, Slot>, clean: bool) -> io::Result<u64> {
+    let mut swept = 0;
+    for dir in disk.list("logs")? {
+        let Some(id) = log_of(&dir) else { continue };
+        let path = Segment::dir(id);
+        let gone = match slots.get(&id) {
+            None => disk.list(&path)?.into_iter().filter(|name| base_of(name).is_some()).collect(),
+            Some(_) if clean => continue,
+            Some(slot) => not_in_use(disk, &path, slot)?,
+        };
+        let removed = remove(disk, &path, &gone, !slots.contains_key(&id));
+        if let Err(e) = &removed {
+            // They are in nobody's way but the disk's room's.
+            tracing::warn!(log = %id, "files of {path} that nothing needs could not be removed: {e}");
+        } else if slots.contains_key(&id) && !gone.is_empty() {
+            tracing::info!(log = %id, files = gone.join(" "), "removed files of {path} that were left over when the process stopped");
+        } else if !slots.contains_key(&id) {
+            tracing::info!(log = %id, files = gone.len(), "removed {path}: the log was deleted before the process stopped");
+        }
+        swept += removed.unwrap_or(0);
+    }
+    metrics::SWEPT_FILES.add(swept);
+    Ok(swept)
+}
+
+fn not_in_use(disk: &dyn Disk, path: &str, slot: &Slot) -> io::Result<Vec<String>> {
+    let names = disk.list(path)?;
+    let view = slot.shared.view();
+    let known: BTreeSet<Offset> = view.extents.iter().map(|x| x.settled.base).collect();
+    let swept = |name: &String| {
+        let judged = base_of(name).map(|base| judge(base, view.start, view.settled, &known));
+        matches!(judged, Some(Use::GivenUp | Use::Unfinished))
+    };
+    Ok(names.into_iter().filter(swept).collect())
+}
+
+fn remove(disk: &dyn Disk, path: &str, names: &[String], whole: bool) -> io::Result<u64> {
+    for name in names {
+        disk.remove(&format!("{path}/{name}"))?;
+    }
+    if whole && disk.list(path)?.is_empty() {
+        disk.remove(path)?;
+        disk.sync_dir("logs")?;
+    } else if !names.is_empty() {
+        disk.sync_dir(path)?;
+    }
+    Ok(names.len() as u64)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::engine::tests::{all, new_stream, open, put, small};
+    use crate::engine::{Change, Engine};
+    use crate::store::Open;
+    use crate::store::memory::{MemDisk, When};
+
+    #[test]
+    fn a_segment_is_judged_by_what_the_records_say() {
+        let known = BTreeSet::from([Offset(20), Offset(60)]);
+        for (base, expect) in [
+            (5, Use::GivenUp),
+            (20, Use::Needed),
+            (40, Use::Unknown),
+            (60, Use::Needed),
+            (80, Use::Unfinished),
+            (90, Use::Unfinished),
+        ] {
+            assert_eq!(judge(Offset(base), Offset(30), Offset(80), &known), expect, "base {base}");
+        }
+    }
+
+    #[test]
+    fn only_our_own_names_are_names() {
+        for (name, expect) in [
+            ("00000000000000000007.log", Some(Offset(7))),
+            ("00000000000000000007.side", Some(Offset(7))),
+            ("0000000000000000007.log", None),
+            ("+0000000000000000007.log", None),
+            ("00000000000000000007.index", None),
+            ("99999999999999999999.log", None),
+        ] {
+            assert_eq!(base_of(name), expect, "{name}");
+        }
+        assert_eq!([log_of("16"), log_of("016"), log_of("x")], [Some(LogId(16)), None, None]);
+    }
+
+    /// Settled segments of two streams, one of which is trimmed and the other deleted, with the power going off at every
+    /// call of the disk while that happens: after the next start nothing is left that no record names.
+    #[tokio::test]
+    async fn what_a_removal_was_cut_short_of_is_swept_at_the_next_start() {
+        let disk = MemDisk::faulty();
+        let engine = open(&disk, small()).await;
+        let stream = new_stream(&engine, "s", 1, &[("segment.bytes", "1048576")]).await;
+        let doomed = new_stream(&engine, "doomed", 1, &[]).await;
+        for i in 0..140usize {
+            put(&engine, stream.logs[0], &[i as u8; 30_000], 1).await;
+            put(&engine, doomed.logs[0], &[i as u8; 3_000], 1).await;
+        }
+        engine.close().await;
+        drop(engine);
+        let log = stream.logs[0];
+        assert!(disk.list(&Segment::dir(log)).unwrap().len() > 6, "there are segments to be removed");
+        let work = async |engine: &Engine| {
+            let trimmed = engine.trim(log, Offset(120)).await.is_ok();
+            let deleted = engine.change(vec![Change::Delete { id: doomed.id }]).await.remove(0).is_ok();
+            (trimmed, deleted)
+        };
+        let counting = disk.kill();
+        let engine = open(&counting, small()).await;
+        let opened = counting.calls();
+        work(&engine).await;
+        engine.close().await;
+        let mut swept_something = false;
+        for call in opened + 1..=counting.calls() {
+            let cut = disk.kill();
+            let engine = open(&cut, small()).await;
+            cut.crash_at(call, When::Before);
+            let (trimmed, deleted) = work(&engine).await;
+            engine.close().await;
+            let after = cut.crash(call);
+            let names = |disk: &MemDisk| disk.list(&Segment::dir(log)).unwrap().len();
+            let before = (names(&after), after.list("logs").unwrap());
+            let engine = open(&after, small()).await;
+            swept_something |= before != (names(&after), after.list("logs").unwrap());
+            assert!(!trimmed || engine.bounds(log).unwrap().start == Offset(120), "call {call}");
+            assert!(!deleted || engine.catalog().stream("doomed").is_none(), "call {call}");
+            let start = engine.bounds(log).unwrap().start;
+            assert_eq!(all(&engine, log, start).await.len() as u64, 140 - start.0, "call {call}");
+            engine.close().await;
+            let disk: std::sync::Arc<dyn Disk> = std::sync::Arc::new(after);
+            let findings = crate::engine::check::check(&disk, &mut |_| ()).unwrap().findings;
+            assert_eq!(findings, [], "call {call}");
+        }
+        assert!(swept_something, "no crash left anything over");
+    }
+
+    #[tokio::test]
+    async fn after_a_kill_leftovers_go_and_foreign_files_stay() {
+        let disk = MemDisk::faulty();
+        let engine = open(&disk, small()).await;
+        let log = new_stream(&engine, "s", 1, &[]).await.logs[0];
+        for i in 0..100u8 {
+            put(&engine, log, &[i; 300], 1).await;
+        }
+        engine.trim(log, Offset(10)).await.unwrap();
+        let killed = disk.kill();
+        engine.close().await;
+        killed.create_dir_all("logs/77").unwrap();
+        let leftovers = [
+            format!("logs/{log}/00000000000000000003.log"),
+            format!("logs/{log}/00000000000000000003.side"),
+            format!("logs/{log}/00000000000000000999.log"),
+            "logs/77/00000000000000000000.log".to_owned(),
+        ];
+        let foreign = format!("logs/{log}/notes");
+        for name in leftovers.iter().chain([&foreign]) {
+            killed.open(name, Open::CreateNew).unwrap();
+        }
+        let before = metrics::SWEPT_FILES.value();
+        let engine = open(&killed, small()).await;
+        for name in &leftovers {
+            assert_eq!(killed.open(name, Open::Read).err().map(|e| e.kind()), Some(io::ErrorKind::NotFound), "{name}");
+        }
+        assert!(killed.open(&foreign, Open::Read).is_ok());
+        assert!(!killed.list("logs").unwrap().contains(&"77".to_owned()));
+        assert!(metrics::SWEPT_FILES.value() >= before + 4);
+        assert_eq!(all(&engine, log, Offset(10)).await.len(), 90);
+        engine.close().await;
+    }
+}
