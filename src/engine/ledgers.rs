@@ -45,10 +45,13 @@ pub type WhenDurable = Option<Box<dyn FnOnce() + Send>>;
 /// How a machine's effects are done.
 pub struct Effects<M: Machine> {
     /// Of [`Step::Together`]: the batches for other logs. One that ends a transaction in a log that is gone is left out.
-    pub parts: Box<dyn Fn(M::Effect) -> Vec<Part> + Send>,
+    pub parts: Together<M>,
     /// Of [`Step::Then`]. An error ends the ledger: the server is stopping, and the next start asks again.
-    pub perform: Arc<dyn Fn(&M::Effect) -> Performing + Send + Sync>,
+    pub perform: Perform<M>,
 }
+
+pub type Together<M> = Box<dyn Fn(<M as Machine>::Effect) -> Vec<Part> + Send>;
+pub type Perform<M> = Arc<dyn Fn(&<M as Machine>::Effect) -> Performing + Send + Sync>;
 
 pub type Performing = Pin<Box<dyn Future<Output = Result<(), Error>> + Send>>;
 
@@ -190,7 +193,7 @@ struct Runner<M: Machine> {
     tickets: BTreeMap<Ticket, oneshot::Sender<M::Reply>>,
     last_ticket: u64,
     observe: Observe<M>,
-    parts: Box<dyn Fn(M::Effect) -> Vec<Part> + Send>,
+    parts: Together<M>,
     done: mpsc::Sender<Finished<M>>,
     grown_bytes: u64,
     snapshot_bytes: u64,
@@ -361,7 +364,7 @@ impl Written {
 async fn complete<M: Machine>(
     engine: Arc<Engine>,
     mut finished: mpsc::Receiver<Finished<M>>,
-    perform: Arc<dyn Fn(&M::Effect) -> Performing + Send + Sync>,
+    perform: Perform<M>,
     performed: mpsc::Sender<M::Effect>,
 ) {
     while let Some(turn) = finished.recv().await {

@@ -12,4 +12,5 @@ pub mod recompress;
 pub mod session;
 pub mod settings;
 pub mod table;
+pub mod txn;
 pub mod wire;

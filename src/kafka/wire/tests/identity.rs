@@ -39,4 +39,5 @@ every_message!(identity);
 // Kafka's records of groups are not among the messages of the peer codec.
 identity! {
     group_records: OffsetCommitKey OffsetCommitValue GroupMetadataKey GroupMetadataValue;
+    transaction_records: TransactionLogKey TransactionLogValue;
 }

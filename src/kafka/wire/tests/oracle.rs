@@ -87,5 +87,6 @@ fn cases_are_written_when_a_file_is_named() {
     };
     every_message!(cases);
     cases! { group_records: OffsetCommitKey OffsetCommitValue GroupMetadataKey GroupMetadataValue; }
+    cases! { transaction_records: TransactionLogKey TransactionLogValue; }
     std::fs::write(file, lines).expect("the file of cases can be written");
 }
