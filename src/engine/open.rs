@@ -16,8 +16,8 @@ use super::vault::Segment;
 use crate::ids::{LogId, Offset, Timestamp};
 use crate::log::line::Line;
 use crate::record::batch;
-use crate::store::Disk;
 use crate::store::journal::{FrameIn, FrameNo, Journal, JournalOptions, Replayed};
+use crate::store::{Disk, is_full};
 
 /// What was found at a start.
 #[derive(Clone, Debug, Default)]
@@ -88,7 +88,10 @@ pub fn recover(
     let mut stored = table::read(disk)?;
     if let (Some((name, why)), Some(bytes)) = (stored.damaged.take(), &stored.bytes) {
         tracing::error!("the file {name} is damaged ({why}); its other copy is sound, and both are written anew");
-        table::write(&**disk, bytes)?;
+        match table::write(&**disk, bytes) {
+            Err(e) if is_full(&e) => tracing::warn!("the disk has no room for the second copy; it is written later"),
+            written => written?,
+        }
     }
     let mut fold = Fold::of_table(stored);
     let mut recovery = Recovery::default();

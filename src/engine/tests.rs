@@ -292,6 +292,86 @@ async fn a_full_disk_refuses_writes_and_takes_them_again_when_there_is_room() {
     engine.close().await;
 }
 
+/// No reserve of the disk's room, and nothing settled: the journal alone is filled.
+fn roomless() -> Options {
+    let lane =
+        lane::Limits { settle_bytes: 1 << 20, unsettled_bytes: 1 << 20, journal_bytes: 1 << 20, tail_bytes: 1 << 20 };
+    Options { reserve_free_bytes: 0, maintenance_ms: 20, journal_file_bytes: 64 << 10, lane, ..Options::default() }
+}
+
+/// Really full: nothing is left in reserve, and the journal's file is filled by what has to be written.
+#[tokio::test]
+async fn a_disk_without_any_room_makes_facts_wait_and_the_engine_goes_on() {
+    let disk = MemDisk::faulty();
+    let options = roomless();
+    let engine = open(&disk, options).await;
+    let log = new_stream(&engine, "s", 1, &[]).await.logs[0];
+    let gone = new_stream(&engine, "gone", 1, &[]).await;
+    put(&engine, gone.logs[0], b"x", 1).await;
+    disk.set_capacity(Some(1));
+    let mut end = 0;
+    while let Ok(placed) = engine.append(group(log, one(&[7; 200], 1)), Permit::default()).await {
+        end = placed[0].first.0 + 1;
+    }
+    // Producers are refused; there is room left for what happens to logs.
+    let mut start = 0;
+    engine.change(vec![Change::Delete { id: gone.id }]).await.remove(0).unwrap();
+    let refused = loop {
+        match engine.trim(log, Offset(start + 1)).await {
+            Ok(bounds) => start = bounds.start.0,
+            Err(e) => break e,
+        }
+    };
+    assert!(start > 0 && start < end, "{refused}: {start} of {end}");
+    assert_eq!(refused, Error::Full);
+    assert_eq!(all(&engine, log, Offset(start)).await.len() as u64, end - start, "reads go on");
+    assert_eq!(engine.failure(), None);
+    disk.set_capacity(None);
+    while engine.append(group(log, one(b"again", 1)), Permit::default()).await.is_err() {
+        tokio::task::yield_now().await;
+    }
+    engine.trim(log, Offset(end)).await.unwrap();
+    assert_eq!(engine.failure(), None);
+    engine.close().await;
+    let engine = open(&disk, small()).await;
+    assert_eq!(all(&engine, log, Offset(end)).await, vec![(end, b"again".to_vec())]);
+    assert!(engine.catalog().stream("gone").is_none());
+    engine.close().await;
+}
+
+#[tokio::test]
+async fn facts_that_nobody_can_be_refused_wait_for_room() {
+    for stopped_while_full in [false, true] {
+        let disk = MemDisk::faulty();
+        let options = roomless();
+        let engine = open(&disk, options.clone()).await;
+        let log = new_stream(&engine, "s", 1, &[]).await.logs[0];
+        let gone = new_stream(&engine, "gone", 400, &[]).await;
+        put(&engine, gone.logs[0], b"x", 1).await;
+        disk.set_capacity(Some(1));
+        while engine.append(group(log, one(&[7; 200], 1)), Permit::default()).await.is_ok() {}
+        // The catalog's record finds room, the 400 facts that follow from it do not.
+        engine.change(vec![Change::Delete { id: gone.id }]).await.remove(0).unwrap();
+        let refused = engine.append(group(log, one(b"", 1)), Permit::default()).await;
+        assert_eq!(refused.map_err(|r| r.error).err(), Some(Error::Full));
+        assert_eq!(engine.failure(), None);
+        if !stopped_while_full {
+            disk.set_capacity(None);
+            while engine.append(group(log, one(b"again", 1)), Permit::default()).await.is_err() {
+                tokio::task::yield_now().await;
+            }
+        }
+        engine.close().await;
+        assert_eq!(engine.failure(), None);
+        disk.set_capacity(None);
+        let engine = open(&disk, options).await;
+        put(&engine, log, b"behind", 1).await;
+        assert!(engine.bounds(gone.logs[0]).is_err() && engine.catalog().stream("gone").is_none());
+        engine.close().await;
+        assert!(!disk.list("logs").unwrap().contains(&gone.logs[0].to_string()));
+    }
+}
+
 #[tokio::test]
 async fn an_engine_whose_disk_failed_can_still_be_closed() {
     let disk = MemDisk::faulty();

@@ -3,8 +3,8 @@
 
 use tokio::sync::oneshot;
 
-use super::{Lane, Slot, Task, Then};
-use crate::engine::frame::Fact;
+use super::{Lane, Outgoing, Slot, Task, Then};
+use crate::engine::frame::{self, Fact};
 use crate::engine::sabotage::{self, Bug};
 use crate::engine::{Bounds, Error};
 use crate::ids::{LogId, Offset, Timestamp};
@@ -62,16 +62,23 @@ impl Lane {
         } else if below <= bounds.start {
             // Already given up, durably; a start never moves back.
             let _ = reply.send(Ok(bounds));
-        } else if below <= slot.line.start {
-            // Already asked for by another, and perhaps not durable yet: wait behind that.
-            let at = slot.line.start;
-            self.send_facts(&[Fact::Start { log, at }], Then::Trimmed(log, below, reply));
         } else if sabotage::is(Bug::TrimNotDurable) {
             slot.line.start = below;
             let _ = reply.send(self.land_trim(log, below));
         } else {
-            slot.line.start = below;
-            self.send_facts(&[Fact::Start { log, at: below }], Then::Trimmed(log, below, reply));
+            // It may have been asked for by another already, and not be durable yet: then this waits behind that.
+            let at = slot.line.start.max(below);
+            let head = frame::encode_facts(&[Fact::Start { log, at }]);
+            if !self.has_room_for(head.len()) {
+                let _ = reply.send(Err(Error::Full));
+                return;
+            }
+            if let Some(slot) = self.slots.get_mut(&log) {
+                slot.line.start = at;
+            }
+            self.facts_in_flight += 1;
+            let then = Then::Trimmed(log, below, reply);
+            self.outgoing.push(Outgoing { kind: frame::FACTS, head, publish: Vec::new(), then });
         }
     }
 

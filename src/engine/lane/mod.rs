@@ -40,6 +40,11 @@ pub struct Limits {
     pub tail_bytes: u64,
 }
 
+/// The most that batches leave free in the journal, so that a full disk still has room for facts.
+const SPARED_MOST_BYTES: u64 = 256 << 10;
+/// How long a full disk is left alone before it is tried again.
+const RETRY_MS: i64 = 1_000;
+
 /// What the lane is told.
 pub enum News {
     Append(Appending),
@@ -153,6 +158,12 @@ pub struct Lane {
     /// Placed and not yet published.
     flying_bytes: u64,
     settling: bool,
+    /// Facts that the disk has had no room for, with what they are for.
+    held: VecDeque<(Vec<u8>, Then)>,
+    /// When it is tried again to write them.
+    held_until: Option<Timestamp>,
+    /// What batches leave free in the journal for facts.
+    spared_bytes: u64,
     /// After a failed settle: not before this.
     settle_from: Option<Timestamp>,
     facts_in_flight: u32,
@@ -197,6 +208,7 @@ impl Lane {
         slots: BTreeMap<LogId, Slot>,
     ) -> Lane {
         let synced = journal.written();
+        let spared_bytes = (journal.file_bytes() / 32).min(SPARED_MOST_BYTES);
         let mut lane = Lane {
             journal,
             inbox,
@@ -215,6 +227,9 @@ impl Lane {
             unsettled_bytes: 0,
             flying_bytes: 0,
             settling: false,
+            held: VecDeque::new(),
+            held_until: None,
+            spared_bytes,
             settle_from: None,
             facts_in_flight: 0,
             snapshot: Snapshot::None,
@@ -247,6 +262,10 @@ impl Lane {
 
     /// Everything that arrived gets its place and is written. An error is final: the lane must not be used again.
     pub fn turn(&mut self, now: Timestamp) -> io::Result<Turn> {
+        if self.held_until.is_some_and(|until| until <= now) {
+            self.held_until = None;
+            self.let_facts_go();
+        }
         for news in self.inbox.take() {
             match news {
                 News::Append(appending) => self.waiting.push_back(appending),
@@ -280,6 +299,13 @@ impl Lane {
             let Some(appending) = next else { break };
             self.place(appending, now)?;
         }
+        if self.stopping.is_some() {
+            self.give_up_facts();
+        }
+        if !self.held.is_empty() && self.held_until.is_none() {
+            tracing::error!(facts = self.held.len(), "the disk is full; what happened to logs waits to be written");
+            self.held_until = Some(now.plus_ms(RETRY_MS));
+        }
         let mut sync = self.write(now)?;
         let pictured = self.take_pictures(&mut sync);
         if self.flights.is_empty() && self.sync_due.is_none() && self.pictures.is_empty() {
@@ -301,7 +327,11 @@ impl Lane {
         let stopped = self.stop_if_done();
         // Tasks may be all that is left to do before stopping, and nothing will tell when they are done.
         let again = pictured || self.stopping.is_some() && !self.tasks.is_empty();
-        let wake = if again { Some(now) } else { self.sync_due.into_iter().chain(self.settle_from).min() };
+        let wake = if again {
+            Some(now)
+        } else {
+            [self.sync_due, self.settle_from, self.held_until].into_iter().flatten().min()
+        };
         Ok(Turn { sync, wake, tasks: std::mem::take(&mut self.tasks), stopped })
     }
 

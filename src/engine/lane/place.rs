@@ -38,7 +38,18 @@ impl Lane {
             let _ = reply.send(Err(Refused { part: 0, error: Error::TooLarge { limit: GROUP_BYTES as u32 } }));
             return Ok(());
         }
-        match self.journal.reserve((4 + bytes + 28 * group.parts.len()) as u64) {
+        let spared = match group.origin {
+            Origin::Client => self.spared_bytes,
+            // A stream can still be deleted when its producers are refused.
+            Origin::Marker | Origin::Ledger => self.spared_bytes / 2,
+        };
+        let frame_bytes = (4 + bytes + 28 * group.parts.len()) as u64;
+        let reserved = match self.held.is_empty() {
+            true => self.journal.reserve_sparing(frame_bytes, spared),
+            // What could not be written before this goes first.
+            false => Err(io::ErrorKind::StorageFull.into()),
+        };
+        match reserved {
             // It will take this in a segment; the journal's files are used again.
             Ok(()) => self.room_bytes = self.room_bytes.saturating_sub(bytes as u64),
             Err(e) if is_full(&e) => {
@@ -127,7 +138,11 @@ impl Lane {
             // The original may be in this very turn: ride behind it, on a frame without batches of its own.
             let mut head = Vec::new();
             frame::encode_group(&[], &mut head);
-            self.push_bare(frame::GROUP, head, then);
+            if self.has_room_for(head.len()) {
+                self.outgoing.push(Outgoing { kind: frame::GROUP, head, publish: Vec::new(), then });
+            } else if let Then::Receipt(reply, _) = then {
+                let _ = reply.send(Err(Refused { part: 0, error: Error::Full }));
+            }
         } else if let Some(last) = self.flights.back() {
             self.flights.push_back(Flight { frame: last.frame, publish: Vec::new(), then });
         } else {

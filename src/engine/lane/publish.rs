@@ -11,6 +11,7 @@ use crate::engine::sabotage::{self, Bug};
 use crate::ids::Timestamp;
 use crate::metrics;
 use crate::record::batch;
+use crate::store::is_full;
 use crate::store::journal::{FrameNo, FrameOut};
 
 impl Outgoing {
@@ -151,16 +152,53 @@ impl Lane {
         }
     }
 
+    /// What happened to logs, for the journal. A full disk makes facts wait, all of them in their order; nothing else is
+    /// placed until they are written.
     pub(super) fn send_facts(&mut self, facts: &[Fact], then: Then) {
-        self.facts_in_flight += 1;
-        self.push_bare(frame::FACTS, frame::encode_facts(facts), then);
+        self.held.push_back((frame::encode_facts(facts), then));
+        self.let_facts_go();
     }
 
-    /// A frame without batches.
-    pub(super) fn push_bare(&mut self, kind: u8, head: Vec<u8>, then: Then) {
-        if let Err(e) = self.journal.reserve(head.len() as u64) {
-            self.broken.get_or_insert(e);
+    /// Facts that wait take their place in the journal as far as there is room for them.
+    pub(super) fn let_facts_go(&mut self) {
+        while let Some((head, then)) = self.held.pop_front() {
+            match self.journal.reserve(head.len() as u64) {
+                Ok(()) => {
+                    self.facts_in_flight += 1;
+                    self.outgoing.push(Outgoing { kind: frame::FACTS, head, publish: Vec::new(), then });
+                }
+                Err(e) => {
+                    self.held.push_front((head, then));
+                    if !is_full(&e) {
+                        self.broken.get_or_insert(e);
+                    }
+                    return;
+                }
+            }
         }
-        self.outgoing.push(Outgoing { kind, head, publish: Vec::new(), then });
+    }
+
+    /// The disk is full and the lane is to stop: what waits is not written. Nothing is lost by it: what was settled is
+    /// settled again, what was to be removed is removed after the next start.
+    pub(super) fn give_up_facts(&mut self) {
+        self.settling &= !self.held.drain(..).any(|(_, then)| matches!(then, Then::Settled(_)));
+    }
+
+    /// Space for a frame without batches that somebody waits for; false: the disk is full, and he is refused.
+    pub(super) fn has_room_for(&mut self, bytes: usize) -> bool {
+        if !self.held.is_empty() {
+            return false;
+        }
+        match self.journal.reserve(bytes as u64) {
+            Ok(()) => true,
+            Err(e) if is_full(&e) => {
+                metrics::FULL.inc();
+                false
+            }
+            Err(e) => {
+                self.broken.get_or_insert(e);
+                true
+            }
+        }
     }
 }

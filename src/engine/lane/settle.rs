@@ -4,7 +4,7 @@
 use std::io;
 use std::sync::Arc;
 
-use super::{Lane, Snapshot, Task, Then};
+use super::{Lane, RETRY_MS, Snapshot, Task, Then};
 use crate::engine::backup::Instant;
 use crate::engine::frame::{Fact, Settled};
 use crate::engine::sabotage::{self, Bug};
@@ -17,8 +17,6 @@ use crate::store::journal::FrameNo;
 /// How many logs and bytes one round of settling takes at most.
 const ROUND_JOBS: usize = 256;
 const ROUND_BYTES: u64 = 32 << 20;
-/// How long a full disk is left alone before settling is tried again.
-const RETRY_MS: i64 = 1_000;
 
 impl Lane {
     /// Hands the settler one round: logs that are due, and the oldest ones where memory or the journal asks for it.

@@ -341,6 +341,12 @@ impl Journal {
     /// writing the reserved frames, in this order, does not fail for lack of space. A full disk ([`is_full`]) leaves the
     /// journal as it was; any other error is final.
     pub fn reserve(&mut self, bytes: u64) -> io::Result<()> {
+        self.reserve_sparing(bytes, 0)
+    }
+
+    /// The same, and so many bytes stay free behind it for what is reserved later: small frames that have to be written
+    /// even when the disk has no room for one more file.
+    pub fn reserve_sparing(&mut self, bytes: u64, spared_bytes: u64) -> io::Result<()> {
         if self.failed {
             return Err(stopped());
         }
@@ -352,13 +358,13 @@ impl Journal {
                 0 => self.open.as_ref().map_or(0, |open| open.capacity),
                 n => self.ready[n - 1].capacity,
             };
-            if end + size + MARK_BYTES <= capacity {
+            if end + size + spared_bytes + MARK_BYTES <= capacity {
                 self.plan = (file, end + size);
                 return Ok(());
             }
             file += 1;
             end = START;
-            self.have_ready(file, size)?;
+            self.have_ready(file, size + spared_bytes)?;
         }
     }
 
@@ -421,6 +427,11 @@ impl Journal {
     pub fn oldest_file_last_frame(&self) -> Option<FrameNo> {
         let last = self.used.front()?.last;
         (self.used.len() > 1 && self.durable > last).then_some(last)
+    }
+
+    /// The size of a file.
+    pub fn file_bytes(&self) -> u64 {
+        self.options.file_bytes
     }
 
     /// What the frames in files that are not forgotten take, in bytes.
