@@ -39,16 +39,16 @@ pub enum Compression {
     /// As they arrive.
     Producer,
     Uncompressed,
+    /// Each with how hard it tries; `None`: as the codec does by itself.
     Gzip {
-        /// -1: the codec's default.
-        level: i32,
+        level: Option<i32>,
     },
     Snappy,
     Lz4 {
-        level: i32,
+        level: Option<i32>,
     },
     Zstd {
-        level: i32,
+        level: Option<i32>,
     },
 }
 
@@ -266,7 +266,12 @@ impl Texts<'_> {
     }
 
     fn compression(&self) -> Compression {
-        let level = |name| self.whole(name) as i32;
+        // The default of each key stands for what the codec does by itself: lz4's is its fast search, as in Kafka.
+        let level = |name| {
+            let level = self.whole(name);
+            let default = key(name).is_some_and(|key| key.default == level.to_string());
+            (!default).then_some(level as i32)
+        };
         match self.text("compression.type").as_str() {
             "uncompressed" => Compression::Uncompressed,
             "gzip" => Compression::Gzip { level: level("compression.gzip.level") },
@@ -315,7 +320,7 @@ mod tests {
         ])
         .expect("good settings");
         assert!(s.compact && s.delete);
-        assert_eq!(s.compression, Compression::Zstd { level: -5 });
+        assert_eq!(s.compression, Compression::Zstd { level: Some(-5) });
         assert_eq!((s.placement, s.retention_bytes, s.retention_ms), (Some(PlacementRule::KeyRange), Some(1000), None));
     }
 

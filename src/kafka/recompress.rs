@@ -7,11 +7,12 @@ use crate::record::build::{Builder, NewRecord, Producer};
 use crate::record::compress::{Codec, Limits};
 use crate::record::records::{self, RecordsError};
 
-/// The records of `batch`, in a batch of codec `codec`.
-pub fn recompress(batch: &Batch, codec: Codec, limits: Limits) -> Result<Batch, RecordsError> {
+/// The records of `batch`, in a batch of codec `codec`, packed as hard as `level` says (`None`: as the codec does by
+/// itself).
+pub fn recompress(batch: &Batch, codec: Codec, level: Option<i32>, limits: Limits) -> Result<Batch, RecordsError> {
     let header = batch.header;
     let opened = records::open(batch, limits)?;
-    let mut builder = Builder::new(codec);
+    let mut builder = Builder::new(codec).level(level);
     if header.has_producer() {
         builder = builder.producer(Producer {
             id: header.producer_id,
@@ -49,7 +50,7 @@ mod tests {
             records::iterate(batch, Limits::default()).expect("opens").map(|r| r.expect("a record")).collect()
         };
         for codec in Codec::ALL {
-            let other = recompress(&original, codec, Limits::default()).expect("recompressed");
+            let other = recompress(&original, codec, None, Limits::default()).expect("recompressed");
             assert_eq!(other.header.codec(), Ok(codec));
             assert_eq!(read(&other), read(&original));
             let of = |h: batch::Header| {

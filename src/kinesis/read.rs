@@ -103,7 +103,8 @@ impl<'s> Cursor<'s> {
             Ok(opened) => opened,
             Err(error) => {
                 tracing::warn!(?error, offset = base, "a batch cannot be opened and is skipped by Kinesis readers");
-                skipped.undecodable += u64::from(batch.header.record_count.max(0) as u32);
+                // One, whatever number of records the header claims: nobody has seen them.
+                skipped.undecodable += 1;
                 return true;
             }
         };
@@ -151,6 +152,7 @@ impl<'s> Cursor<'s> {
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Skipped {
     pub oversize: u64,
+    /// Batches, and the rest of batches, that cannot be read.
     pub undecodable: u64,
     /// Withheld by the engine: their bytes no longer match their checksum.
     pub damaged: u64,

@@ -38,6 +38,7 @@ pub struct Builder {
     /// Room for the header, then the records, uncompressed.
     buffer: Vec<u8>,
     codec: Codec,
+    level: Option<i32>,
     producer: Producer,
     attributes: i16,
     base_timestamp: Timestamp,
@@ -57,12 +58,19 @@ impl Builder {
         Builder {
             buffer,
             codec,
+            level: None,
             producer: Producer::NONE,
             attributes: i16::from(codec.id()),
             base_timestamp: Timestamp(-1),
             max_timestamp: Timestamp(-1),
             count: 0,
         }
+    }
+
+    /// How hard the codec tries, in its own measure; `None`: as by itself.
+    pub fn level(mut self, level: Option<i32>) -> Builder {
+        self.level = level;
+        self
     }
 
     /// Who writes this batch.
@@ -134,11 +142,11 @@ impl Builder {
     /// The finished batch: compressed, sealed, at base offset 0. It has records; for one without see [`empty`].
     pub fn finish(self) -> Batch {
         assert!(!self.is_empty(), "a batch has records");
-        let Builder { mut buffer, codec, producer, attributes, base_timestamp, max_timestamp, count } = self;
+        let Builder { mut buffer, codec, level, producer, attributes, base_timestamp, max_timestamp, count } = self;
         if codec != Codec::None {
             let mut packed = Vec::with_capacity(buffer.len() / 2);
             packed.resize(HEADER_BYTES, 0);
-            compress::compress(codec, &buffer[HEADER_BYTES..], &mut packed);
+            compress::compress(codec, level, &buffer[HEADER_BYTES..], &mut packed);
             buffer = packed;
         }
         let fields =

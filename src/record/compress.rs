@@ -62,8 +62,13 @@ const LZ4_WINDOW_BYTES: usize = 64 * 1024;
 /// An lz4 block's densest part is a length byte that stands for 255.
 const LZ4_MAX_RATIO: usize = 255;
 
+/// Below this the library searches as fast as it does by itself, above there is nothing more to search.
+const LZ4_HIGH_FROM: i32 = 3;
+const LZ4_HIGH_TO: i32 = 12;
+
 const ZSTD_MAGIC: u32 = 0xFD2F_B528;
 const ZSTD_LEVEL: i32 = 3;
+const ZSTD_WIDE_FROM: i32 = 20;
 
 impl Codec {
     pub const ALL: [Codec; 5] = [Codec::None, Codec::Gzip, Codec::Snappy, Codec::Lz4, Codec::Zstd];
@@ -105,14 +110,16 @@ pub fn decompress(codec: Codec, compressed: &[u8], limits: Limits) -> Result<Vec
     Ok(output.bytes)
 }
 
-/// Appends the compressed form of `plain` to `out`, in the framing that Kafka's own clients write.
-pub fn compress(codec: Codec, plain: &[u8], out: &mut Vec<u8>) {
-    let done = match codec {
-        Codec::None => out.write_all(plain),
-        Codec::Gzip => compress_gzip(plain, out),
-        Codec::Snappy => compress_snappy(plain, out),
-        Codec::Lz4 => compress_lz4(plain, out),
-        Codec::Zstd => compress_zstd(plain, out),
+/// Appends the compressed form of `plain` to `out`, in the framing that Kafka's own clients write. `level` is the codec's
+/// own measure of effort (`None`: what the codec does by itself); none and snappy have no levels.
+pub fn compress(codec: Codec, level: Option<i32>, plain: &[u8], out: &mut Vec<u8>) {
+    let done = match (codec, level) {
+        (Codec::None, _) => out.write_all(plain),
+        (Codec::Gzip, level) => compress_gzip(level, plain, out),
+        (Codec::Snappy, _) => compress_snappy(plain, out),
+        (Codec::Lz4, None) => compress_lz4(plain, out),
+        (Codec::Lz4, Some(level)) => compress_lz4_high(level, plain, out),
+        (Codec::Zstd, level) => compress_zstd(level, plain, out),
     };
     // A codec fails only when its writer does, and a Vec never does.
     assert!(done.is_ok(), "compressing into memory failed: {done:?}");
@@ -270,8 +277,10 @@ fn zstd_window(frame: &[u8]) -> Option<u64> {
     Some(take(&mut rest, size_bytes)?.iter().rev().fold(0, |size, &byte| size << 8 | u64::from(byte)))
 }
 
-fn compress_gzip(plain: &[u8], out: &mut Vec<u8>) -> io::Result<()> {
-    let mut encoder = flate2::write::GzEncoder::new(out, flate2::Compression::default());
+fn compress_gzip(level: Option<i32>, plain: &[u8], out: &mut Vec<u8>) -> io::Result<()> {
+    let level =
+        level.map_or(flate2::Compression::default(), |level| flate2::Compression::new(level.clamp(1, 9) as u32));
+    let mut encoder = flate2::write::GzEncoder::new(out, level);
     encoder.write_all(plain)?;
     encoder.finish().map(drop)
 }
@@ -297,8 +306,25 @@ fn compress_lz4(plain: &[u8], out: &mut Vec<u8>) -> io::Result<()> {
     encoder.finish().map(drop).map_err(io::Error::other)
 }
 
-fn compress_zstd(plain: &[u8], out: &mut Vec<u8>) -> io::Result<()> {
-    let mut encoder = zstd::stream::write::Encoder::new(out, ZSTD_LEVEL)?;
+/// lz4's slower search, which takes only the blocks' bytes another way: readers notice nothing.
+fn compress_lz4_high(level: i32, plain: &[u8], out: &mut Vec<u8>) -> io::Result<()> {
+    let mut encoder = lz4::EncoderBuilder::new()
+        .block_size(lz4::BlockSize::Max64KB)
+        .block_mode(lz4::BlockMode::Independent)
+        .block_checksum(lz4::liblz4::BlockChecksum::NoBlockChecksum)
+        .checksum(lz4::ContentChecksum::NoChecksum)
+        .level(level.clamp(LZ4_HIGH_FROM, LZ4_HIGH_TO) as u32)
+        .build(out)?;
+    encoder.write_all(plain)?;
+    encoder.finish().1
+}
+
+fn compress_zstd(level: Option<i32>, plain: &[u8], out: &mut Vec<u8>) -> io::Result<()> {
+    let mut encoder = zstd::stream::write::Encoder::new(out, level.unwrap_or(ZSTD_LEVEL))?;
+    if level.is_some_and(|level| level >= ZSTD_WIDE_FROM) {
+        // Left alone, these levels look back further than every decoder has to be able to.
+        encoder.window_log(ZSTD_WINDOW_LOG)?;
+    }
     encoder.write_all(plain)?;
     encoder.finish().map(drop)
 }

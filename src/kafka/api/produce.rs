@@ -193,9 +193,9 @@ fn check(
     let batch = match Opening::of(&header, &settings, now) {
         Opening::Not => sound,
         Opening::Look => look(sound, &settings, now)?,
-        Opening::Recompress(codec) => {
+        Opening::Recompress(codec, level) => {
             let sound = look(sound, &settings, now)?;
-            recompress::recompress(&sound, codec, Limits::default())
+            recompress::recompress(&sound, codec, level, Limits::default())
                 .map_err(|error| Refusal::new(Code::CorruptMessage, error.to_string()))?
         }
     };
@@ -213,22 +213,22 @@ enum Opening {
     /// A compacted stream takes no record without a key; a stream that limits the age of records, or their size, must
     /// see them all.
     Look,
-    /// The stream keeps another codec than the batch came in.
-    Recompress(Codec),
+    /// The stream keeps another codec than the batch came in; at this level, or the codec's own.
+    Recompress(Codec, Option<i32>),
 }
 
 impl Opening {
     fn of(header: &Header, settings: &StreamSettings, now: Timestamp) -> Opening {
         let codec = match settings.compression {
             Compression::Producer => None,
-            Compression::Uncompressed => Some(Codec::None),
-            Compression::Gzip { .. } => Some(Codec::Gzip),
-            Compression::Snappy => Some(Codec::Snappy),
-            Compression::Lz4 { .. } => Some(Codec::Lz4),
-            Compression::Zstd { .. } => Some(Codec::Zstd),
+            Compression::Uncompressed => Some((Codec::None, None)),
+            Compression::Gzip { level } => Some((Codec::Gzip, level)),
+            Compression::Snappy => Some((Codec::Snappy, None)),
+            Compression::Lz4 { level } => Some((Codec::Lz4, level)),
+            Compression::Zstd { level } => Some((Codec::Zstd, level)),
         };
-        if let Some(codec) = codec.filter(|codec| header.codec() != Ok(*codec)) {
-            return Opening::Recompress(codec);
+        if let Some((codec, level)) = codec.filter(|(codec, _)| header.codec() != Ok(*codec)) {
+            return Opening::Recompress(codec, level);
         }
         let create_time = settings.message_timestamp_type == TimestampType::CreateTime;
         let oldest = now.0.saturating_sub(settings.message_timestamp_before_max_ms);
@@ -375,8 +375,13 @@ mod tests {
             (&[][..], Codec::Zstd, Opening::Not),
             (&[("compression.type", "zstd")], Codec::Zstd, Opening::Not),
             (&[("compression.type", "uncompressed")], Codec::None, Opening::Not),
-            (&[("compression.type", "lz4")], Codec::None, Opening::Recompress(Codec::Lz4)),
-            (&[("compression.type", "uncompressed")], Codec::Gzip, Opening::Recompress(Codec::None)),
+            (&[("compression.type", "lz4")], Codec::None, Opening::Recompress(Codec::Lz4, None)),
+            (&[("compression.type", "uncompressed")], Codec::Gzip, Opening::Recompress(Codec::None, None)),
+            (
+                &[("compression.type", "zstd"), ("compression.zstd.level", "-7")],
+                Codec::Gzip,
+                Opening::Recompress(Codec::Zstd, Some(-7)),
+            ),
             (&[("cleanup.policy", "compact")], Codec::None, Opening::Look),
             (&[("message.timestamp.type", "LogAppendTime")], Codec::None, Opening::Not),
             (&[("interfluve.oversize", "refuse")], Codec::None, Opening::Look),

@@ -6,7 +6,7 @@ const REAL: [Codec; 4] = [Codec::Gzip, Codec::Snappy, Codec::Lz4, Codec::Zstd];
 
 fn pack(codec: Codec, plain: &[u8]) -> Vec<u8> {
     let mut out = Vec::new();
-    compress(codec, plain, &mut out);
+    compress(codec, None, plain, &mut out);
     out
 }
 
@@ -179,4 +179,23 @@ fn damage_never_panics() {
             let _ = decompress(codec, &bytes, limits(1 << 20));
         }
     }
+}
+
+#[test]
+fn a_level_changes_the_bytes_and_not_what_they_say() {
+    let plain = text(600_000, 7);
+    let at = |codec, level| {
+        let mut out = Vec::new();
+        compress(codec, level, &plain, &mut out);
+        assert_eq!(decompress(codec, &out, limits(plain.len())).as_ref(), Ok(&plain), "{codec} {level:?}");
+        out.len()
+    };
+    for (codec, low, high) in [(Codec::Gzip, 1, 9), (Codec::Lz4, 3, 12), (Codec::Zstd, -50, 19)] {
+        assert!(at(codec, Some(high)) < at(codec, Some(low)), "{codec}");
+    }
+    // The ends of what the keys allow: nothing is refused, and every decoder can look back far enough.
+    for (codec, level) in [(Codec::Lz4, 1), (Codec::Lz4, 17), (Codec::Zstd, -131_072), (Codec::Zstd, 22)] {
+        at(codec, Some(level));
+    }
+    assert!(at(Codec::Lz4, Some(12)) < at(Codec::Lz4, None));
 }
