@@ -103,8 +103,8 @@ pub const STREAM_KEYS: &[Key] = &[
         whole(1, MAX, Unit::Count),
         "9223372036854775807",
         "Setting this to more than 1 opts the stream out of syncing before acknowledging: records are acknowledged when \
-         written, and synced a second later at the latest; the number itself is not counted. Unset (the default shown \
-         means unset) or 1, every record is synced before it is acknowledged.",
+         written, and synced when a log has this many that are not, or flush.ms (a second, if that is not set) later. Unset \
+         (the default shown means unset) or 1, every record is synced before it is acknowledged.",
     )
     .server("log.flush.interval.messages"),
     key(
@@ -113,8 +113,8 @@ pub const STREAM_KEYS: &[Key] = &[
         whole(0, MAX, Unit::Ms),
         "9223372036854775807",
         "Setting this to more than 0 opts the stream out of syncing before acknowledging: records are acknowledged when \
-         written, and synced this much later at the latest, but never later than a second. Unset (the default shown means \
-         unset) or 0, every record is synced before it is acknowledged.",
+         written, and synced this much later at the latest, earlier if flush.messages says so. Unset (the default shown \
+         means unset) or 0, every record is synced before it is acknowledged.",
     )
     .server("log.flush.interval.ms"),
     key(

@@ -12,8 +12,8 @@ use crate::config::stream::{StreamSettings, TimestampType};
 use crate::ids::{LogId, Offset, StreamId};
 use crate::log::line::Rules;
 
-/// The longest a relaxed stream waits for its sync.
-const RELAXED_MOST_MS: i64 = 1_000;
+/// How long a relaxed stream that does not say it (`flush.messages` alone is set) waits for its sync at most.
+const RELAXED_MS: i64 = 1_000;
 
 impl Engine {
     /// Every change of the catalog, many at once, each with its own answer; durable when it returns.
@@ -110,7 +110,7 @@ impl Engine {
         });
         let relaxed = match settings.sync_before_ack() {
             true => None,
-            false => Some(settings.flush_ms.map_or(RELAXED_MOST_MS, |ms| ms.clamp(1, RELAXED_MOST_MS))),
+            false => Some(settings.flush_ms.map_or(RELAXED_MS, |ms| ms.max(1))),
         };
         for (number, log) in stream.logs.iter().enumerate() {
             let open = stream.shards.iter().find(|s| s.log as usize == number && s.end.is_none());
@@ -120,6 +120,7 @@ impl Engine {
                     max_batch_bytes: settings.max_message_bytes,
                     append_time: settings.message_timestamp_type == TimestampType::LogAppendTime,
                     relaxed_ms: relaxed,
+                    relaxed_records: settings.flush_messages.map_or(u64::MAX, |count| count.max(1) as u64),
                     retention_ms: settings.retention_ms.filter(|_| settings.delete),
                     retention_bytes: settings.retention_bytes.filter(|_| settings.delete),
                     segment_bytes: u64::from(settings.segment_bytes),

@@ -292,6 +292,57 @@ async fn a_full_disk_refuses_writes_and_takes_them_again_when_there_is_room() {
     engine.close().await;
 }
 
+/// How many records of a log every power cut leaves.
+async fn survivors(disk: &MemDisk, log: LogId) -> u64 {
+    let mut least = u64::MAX;
+    for seed in 0..8 {
+        let engine = open(&disk.crash(seed), Options::default()).await;
+        least = least.min(engine.bounds(log).unwrap().end.0);
+        engine.close().await;
+    }
+    least
+}
+
+#[tokio::test]
+async fn a_stream_that_opted_out_is_synced_after_so_many_records() {
+    let hour = ("flush.ms", "3600000");
+    for (settings, expect) in [
+        (&[hour, ("flush.messages", "10")][..], &[(9, 0), (10, 10), (19, 10), (20, 20)][..]),
+        (&[hour], &[(30, 0)]),
+        (&[("flush.messages", "1"), hour], &[(1, 1), (2, 2)]),
+    ] {
+        let disk = MemDisk::faulty();
+        let engine = open(&disk, Options::default()).await;
+        let log = new_stream(&engine, "s", 1, settings).await.logs[0];
+        let mut records = 0;
+        for (upto, durable) in expect {
+            while records < *upto {
+                put(&engine, log, b"x", 1).await;
+                records += 1;
+            }
+            // A sync that was asked for is under way; one that was not never comes.
+            while survivors(&disk, log).await < *durable {
+                tokio::task::yield_now().await;
+            }
+            let least = survivors(&disk, log).await;
+            let all_synced = upto == durable;
+            assert_eq!(least >= *upto, all_synced, "{least} survive of {upto} with {settings:?}");
+        }
+        engine.close().await;
+    }
+}
+
+#[tokio::test]
+async fn what_is_not_synced_for_an_hour_is_synced_when_memory_asks_for_it() {
+    let engine = open(&MemDisk::new(), small()).await;
+    let log = new_stream(&engine, "s", 1, &[("flush.ms", "3600000")]).await.logs[0];
+    for i in 0..300u32 {
+        put(&engine, log, &[7; 1000], i64::from(i)).await;
+    }
+    assert_eq!(all(&engine, log, Offset(0)).await.len(), 300);
+    engine.close().await;
+}
+
 /// No reserve of the disk's room, and nothing settled: the journal alone is filled.
 fn roomless() -> Options {
     let lane =

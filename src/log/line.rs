@@ -14,6 +14,8 @@ pub struct Rules {
     pub append_time: bool,
     /// Publish when written, before it is synced (`flush.messages` / `flush.ms` were set): sync at least this often.
     pub relaxed_ms: Option<i64>,
+    /// Such a stream is also synced when this many of the log's records have been written since the last sync.
+    pub relaxed_records: u64,
     pub retention_ms: Option<i64>,
     pub retention_bytes: Option<u64>,
     pub segment_bytes: u64,
@@ -28,6 +30,7 @@ impl Default for Rules {
             max_batch_bytes: 1_048_588,
             append_time: false,
             relaxed_ms: None,
+            relaxed_records: u64::MAX,
             retention_ms: None,
             retention_bytes: None,
             segment_bytes: 1 << 30,

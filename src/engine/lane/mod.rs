@@ -109,6 +109,8 @@ pub struct Slot {
     oldest: Option<FrameNo>,
     /// Placed and not yet published.
     unpublished: u32,
+    /// Records that were published without a sync since the lane asked for one; with the count of that one.
+    unsynced: (u64, u64),
     settling: bool,
 }
 
@@ -147,6 +149,8 @@ pub struct Lane {
     synced: FrameNo,
     /// When written but unsynced relaxed batches must be synced.
     sync_due: Option<Timestamp>,
+    /// How often a sync has been asked for by what was written.
+    syncs_asked: u64,
     /// Logs by the frame of their first unsettled batch.
     by_age: BTreeSet<(FrameNo, LogId)>,
     /// Logs with enough unsettled bytes to be worth a write of their own.
@@ -193,6 +197,7 @@ impl Slot {
             unsettled_bytes: 0,
             oldest: None,
             unpublished: 0,
+            unsynced: (0, 0),
             settling: false,
         }
     }
@@ -220,6 +225,7 @@ impl Lane {
             flights: VecDeque::new(),
             synced,
             sync_due: None,
+            syncs_asked: 0,
             by_age: BTreeSet::new(),
             due: BTreeSet::new(),
             cached: VecDeque::new(),

@@ -24,7 +24,7 @@ impl Outgoing {
 
 impl Lane {
     pub(super) fn write(&mut self, now: Timestamp) -> io::Result<Option<FrameNo>> {
-        let mut strict = false;
+        let (mut strict, mut counted) = (false, false);
         if let Some(e) = self.broken.take() {
             return Err(e);
         }
@@ -48,6 +48,7 @@ impl Lane {
                     Some(ms) => {
                         let due = now.plus_ms(ms);
                         self.sync_due = Some(self.sync_due.map_or(due, |d| d.min(due)));
+                        counted |= self.count_unsynced(&flight);
                         self.land(flight);
                     }
                     None => {
@@ -58,11 +59,25 @@ impl Lane {
                 }
             }
         }
-        if strict || self.sync_due.is_some_and(|due| due <= now || self.stopping.is_some()) {
+        let due = |due| due <= now || self.stopping.is_some() || counted || self.is_pressed();
+        if strict || self.sync_due.is_some_and(due) {
             self.sync_due = None;
+            self.syncs_asked += 1;
             return Ok(Some(self.journal.written()));
         }
         Ok(None)
+    }
+
+    /// Counts what a relaxed flight leaves unsynced in each of its logs; true: one of them has as much as it may have.
+    fn count_unsynced(&mut self, flight: &Flight) -> bool {
+        let mut enough = false;
+        for (log, entry) in &flight.publish {
+            let Some(slot) = self.slots.get_mut(log) else { continue };
+            let before = if slot.unsynced.0 == self.syncs_asked { slot.unsynced.1 } else { 0 };
+            slot.unsynced = (self.syncs_asked, before + (entry.end.0 - entry.first.0));
+            enough |= slot.unsynced.1 >= slot.line.rules.relaxed_records;
+        }
+        enough
     }
 
     /// As it is, unless a bug is planted here.

@@ -56,6 +56,11 @@ impl Lane {
         }
     }
 
+    /// Whether memory or the journal asks for settling; what is to be settled has to be synced.
+    pub(super) fn is_pressed(&self) -> bool {
+        self.unsettled_bytes > self.limits.unsettled_bytes / 2 || self.journal.live_bytes() > self.limits.journal_bytes
+    }
+
     /// What of a log can be settled now: durable, not yet settled, into one segment.
     pub(super) fn job(&mut self, log: LogId) -> Option<Job> {
         let slot = self.slots.get_mut(&log)?;
