@@ -210,6 +210,13 @@ pub fn topics(catalog: &Catalog) -> impl Iterator<Item = &Arc<Stream>> {
     catalog.streams().filter(|stream| is_topic(stream))
 }
 
+/// Those of them that are told to who asks for all. As in Kafka, where it is made when the first group needs it, an
+/// internal topic is not there as long as nothing is in it; who asks for it by name is told of it.
+pub fn listed<'a>(cx: &Cx, catalog: &'a Catalog) -> impl Iterator<Item = &'a Arc<Stream>> {
+    let used = |stream: &Stream| stream.logs.iter().any(|log| cx.engine.bounds(*log).is_ok_and(|b| b.end.0 > 0));
+    topics(catalog).filter(move |stream| !is_internal(stream) || used(stream))
+}
+
 /// Ours that nobody sees are no topics; nor are streams whose name no Kafka client could say: those of `.` and `..`,
 /// which the other face allows. Everything else that is legal there is legal here.
 fn is_topic(stream: &Stream) -> bool {

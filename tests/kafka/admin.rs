@@ -20,10 +20,11 @@ use kafka_protocol::messages::describe_topic_partitions_request::{Cursor, TopicR
 use kafka_protocol::messages::incremental_alter_configs_request::{AlterConfigsResource, AlterableConfig};
 use kafka_protocol::messages::metadata_request::MetadataRequestTopic;
 use kafka_protocol::messages::metadata_response::MetadataResponseTopic;
+use kafka_protocol::messages::offset_commit_request::{OffsetCommitRequestPartition, OffsetCommitRequestTopic};
 use kafka_protocol::messages::{
     AlterConfigsRequest, ApiVersionsRequest, CreatePartitionsRequest, CreateTopicsRequest, DeleteRecordsRequest,
-    DeleteTopicsRequest, DescribeClusterRequest, DescribeConfigsRequest, DescribeTopicPartitionsRequest,
-    IncrementalAlterConfigsRequest, MetadataRequest,
+    DeleteTopicsRequest, DescribeClusterRequest, DescribeConfigsRequest, DescribeTopicPartitionsRequest, GroupId,
+    IncrementalAlterConfigsRequest, MetadataRequest, OffsetCommitRequest,
 };
 
 use crate::harness::*;
@@ -133,10 +134,7 @@ async fn metadata(client: &mut Client, version: i16, names: Option<&[&str]>) -> 
     let topics = names.map(|names| {
         names.iter().map(|name| MetadataRequestTopic::default().with_name(Some(topic_name(name)))).collect()
     });
-    let mut all = client.ask(version, MetadataRequest::default().with_topics(topics)).await.topics;
-    // Version 0 cannot say which topics are internal.
-    all.retain(|topic| topic.name.as_ref().is_none_or(|name| !name.starts_with("__")));
-    all
+    client.ask(version, MetadataRequest::default().with_topics(topics)).await.topics
 }
 
 #[tokio::test]
@@ -168,7 +166,7 @@ async fn metadata_creates_nothing_where_it_must_not() {
         MetadataRequest::default().with_topics(Some(vec![topic]))
     };
     for (name, allow, code) in
-        [("x", false, 3), ("a/b", true, 17), ("a/b", false, 17), ("a_b", true, 17), ("__catalog", true, 0)]
+        [("x", false, 3), ("a/b", true, 17), ("a/b", false, 17), ("a_b", true, 3), ("__catalog", true, 0)]
     {
         let answer = client.ask(9, request(name).with_allow_auto_topic_creation(allow)).await;
         // Our own streams have no topic's name to be found by; anyone may use it.
@@ -190,6 +188,24 @@ async fn null_means_all_and_empty_means_none() {
     assert_eq!(names(metadata(&mut client, 0, Some(&[])).await), ["a", "b"]);
     assert_eq!(names(metadata(&mut client, 1, None).await), ["a", "b"]);
     assert!(metadata(&mut client, 1, Some(&[])).await.is_empty());
+}
+
+#[tokio::test]
+async fn the_topic_of_offsets_is_listed_once_a_group_has_used_it() {
+    let server = server().await;
+    let mut client = server.client().await;
+    client.create("t", 1, &[]).await;
+    let internal = |topics: Vec<MetadataResponseTopic>| topics.iter().filter(|t| t.is_internal).count();
+    assert_eq!(internal(metadata(&mut client, 12, None).await), 0);
+    assert_eq!(internal(metadata(&mut client, 12, Some(&["__consumer_offsets"])).await), 1, "by name");
+    let partition = OffsetCommitRequestPartition::default().with_partition_index(0).with_committed_offset(0);
+    let topic = OffsetCommitRequestTopic::default().with_name(topic_name("t")).with_partitions(vec![partition]);
+    let commit = OffsetCommitRequest::default()
+        .with_group_id(GroupId(text("g")))
+        .with_generation_id_or_member_epoch(-1)
+        .with_topics(vec![topic]);
+    assert_eq!(client.ask(8, commit).await.topics[0].partitions[0].error_code, 0);
+    assert_eq!(internal(metadata(&mut client, 12, None).await), 1);
 }
 
 #[tokio::test]

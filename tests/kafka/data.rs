@@ -162,7 +162,7 @@ async fn what_cannot_be_taken_is_refused_for_its_partition_alone() {
         ("no batch", 9, "t", Bytes::new(), 87),
         ("an old format", 9, "t", magic.freeze(), 87),
         ("too large", 9, "t", batch(&[&"x".repeat(1000)]), 10),
-        ("a transaction", 9, "t", with_attributes(1 << 4), 87),
+        ("a transaction", 9, "t", with_attributes(1 << 4), 53),
         ("a control batch", 9, "t", with_attributes(1 << 5), 87),
         ("from the future", 9, "t", future, 32),
         ("no key on a compacted topic", 9, "compact", keyless, 87),
@@ -277,6 +277,23 @@ async fn an_idempotent_producer_is_answered_as_kafka_does() {
         let placed = client.produce(9, "t", numbered(sequence, epoch)).await;
         assert_eq!((placed.error_code, placed.base_offset), (code, offset), "{case}");
     }
+}
+
+#[tokio::test]
+async fn a_transaction_of_nobody_refuses_the_whole_request() {
+    let server = server().await;
+    let mut client = server.client().await;
+    client.create("t", 2, &[]).await;
+    let sound = batch(&["a"]);
+    let mut claims = BytesMut::from(&sound[..]);
+    claims[22] |= 1 << 4;
+    let mut request = produce_request("t", -1, sound);
+    let other = PartitionProduceData::default().with_index(1).with_records(Some(claims.freeze()));
+    request.topic_data[0].partition_data.push(other);
+    let answer = client.ask(9, request).await;
+    let codes: Vec<_> = answer.responses[0].partition_responses.iter().map(|p| (p.index, p.error_code)).collect();
+    assert_eq!(codes, [(0, 53), (1, 53)]);
+    assert_eq!(client.fetch(12, "t", 0).await.high_watermark, 0);
 }
 
 #[tokio::test]

@@ -31,7 +31,7 @@ impl Api for DescribeTopicPartitions {
     ) -> Answer<DescribeTopicPartitionsResponse> {
         let catalog = cx.engine.catalog();
         let mut names: Vec<String> = match request.topics.is_empty() {
-            true => cx::topics(&catalog).map(|stream| stream.name.to_string()).collect(),
+            true => cx::listed(&cx, &catalog).map(|stream| stream.name.to_string()).collect(),
             false => request.topics.into_iter().map(|topic| topic.name).collect(),
         };
         names.sort();

@@ -45,27 +45,37 @@ impl Api for ListOffsets {
     async fn handle(cx: Arc<Cx>, call: Call, request: ListOffsetsRequest) -> Answer<ListOffsetsResponse> {
         let committed = request.isolation_level == READ_COMMITTED;
         let twice = asked_twice(&request);
+        let mut refused = BTreeSet::new();
         let catalog = cx.engine.catalog();
         let mut topics = Vec::with_capacity(request.topics.len());
         for topic in request.topics {
             let stream = cx::topic(&catalog, &topic.name);
             let mut partitions = Vec::with_capacity(topic.partitions.len());
             for asked in topic.partitions {
+                let place = (topic.name.clone(), asked.partition_index);
+                if twice.contains(&place) {
+                    if refused.insert(place) {
+                        partitions.push(answer(call.version, asked.partition_index, Err(Code::InvalidRequest)));
+                    }
+                    continue;
+                }
                 let log = u32::try_from(asked.partition_index).ok().and_then(|number| stream?.log(number));
                 let found = match log {
-                    _ if twice.contains(&(topic.name.clone(), asked.partition_index)) => Err(Code::InvalidRequest),
                     None => Err(Code::UnknownTopicOrPartition),
                     Some(log) => find(&cx, log, &asked, call.version, committed).await,
                 };
                 partitions.push(answer(call.version, asked.partition_index, found));
             }
-            topics.push(ListOffsetsTopicResponse { name: topic.name, partitions });
+            if !partitions.is_empty() {
+                topics.push(ListOffsetsTopicResponse { name: topic.name, partitions });
+            }
         }
         Answer::Now(ListOffsetsResponse { topics, ..Default::default() })
     }
 }
 
-/// Partitions that stand in the request more than once: Kafka answers none of their questions.
+/// Partitions that stand in the request more than once: as in Kafka, each is refused once and none of its questions is
+/// answered.
 fn asked_twice(request: &ListOffsetsRequest) -> BTreeSet<(String, i32)> {
     let (mut once, mut twice) = (BTreeSet::new(), BTreeSet::new());
     for topic in &request.topics {
@@ -131,7 +141,8 @@ async fn find(
     })
 }
 
-/// Version 0 answered where segments begin, as far as they are older than a time. We show the two ends.
+/// Version 0 answered where segments begin, as far as their files are older than a time. No file of ours has a time that
+/// means anything to a client, so we show the two ends, by the times of the records.
 async fn many(cx: &Cx, log: LogId, asked: &ListOffsetsPartition, bounds: Bounds) -> Result<Vec<i64>, Code> {
     let (start, end) = (bounds.start.0 as i64, bounds.end.0 as i64);
     let mut offsets = match asked.timestamp {

@@ -30,7 +30,7 @@ impl Api for Metadata {
         let topics = match asked(version, request.topics) {
             Asked::All => {
                 let catalog = cx.engine.catalog();
-                cx::topics(&catalog).map(|stream| topic(&cx, stream, operations)).collect()
+                cx::listed(&cx, &catalog).map(|stream| topic(&cx, stream, operations)).collect()
             }
             Asked::Ids(ids) => {
                 let catalog = cx.engine.catalog();
@@ -132,7 +132,10 @@ fn problem(catalog: &Catalog, name: &str, create: bool) -> Option<Code> {
     if !create {
         return Some(Code::UnknownTopicOrPartition);
     }
-    cx::collision(catalog, name).map(|_| Code::InvalidTopicException)
+    let other = cx::collision(catalog, name)?;
+    // As in Kafka: the creation is refused where the client does not see it, and the topic stays unknown.
+    tracing::debug!(topic = %name, %other.name, "not created: the two names differ only in . and _");
+    Some(Code::UnknownTopicOrPartition)
 }
 
 fn newborn(cx: &Cx, name: &str) -> Create {

@@ -99,6 +99,10 @@ fn place(cx: &Cx, version: i16, request: ProduceRequest, permit: Permit) -> Vec<
     let catalog = cx.engine.catalog();
     let now = cx.engine.clock().now();
     let all = match request.acks {
+        // Nobody may write into a transaction without saying whose it is: the whole request is refused, as in Kafka.
+        _ if request.transactional_id.is_none() && any_transactional(&request) => {
+            Some(Code::TransactionalIdAuthorizationFailed)
+        }
         -1..=1 => None,
         _ => Some(Code::InvalidRequiredAcks),
     };
@@ -144,6 +148,13 @@ fn place(cx: &Cx, version: i16, request: ProduceRequest, permit: Permit) -> Vec<
             .collect(),
     };
     topics.into_iter().map(with_fates).collect()
+}
+
+/// Whether a batch claims to be part of a transaction; none of them has been checked yet.
+fn any_transactional(request: &ProduceRequest) -> bool {
+    let batches =
+        request.topic_data.iter().flat_map(|topic| &topic.partition_data).filter_map(|p| p.records.as_deref());
+    batches.filter_map(|batch| batch::parse_header(batch).ok()).any(|header| header.is_transactional())
 }
 
 fn topic_named<'a>(catalog: &'a Catalog, name: &str) -> Result<&'a Arc<Stream>, Code> {
