@@ -84,6 +84,7 @@ struct Held {
     hash: u32,
     max_time: i64,
     arrived: i64,
+    aborted: u32,
 }
 
 /// Why there is no backup, or none that can be used.
@@ -227,6 +228,7 @@ impl Held {
             hash: s.hash,
             max_time: s.max_time.0,
             arrived: s.arrived.0,
+            aborted: s.aborted,
         }
     }
 
@@ -243,6 +245,7 @@ impl Held {
             hash: self.hash,
             max_time: crate::ids::Timestamp(self.max_time),
             arrived: crate::ids::Timestamp(self.arrived),
+            aborted: self.aborted,
         }
     }
 

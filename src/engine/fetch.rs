@@ -1,16 +1,19 @@
 //! Reading many logs at once, and waiting for them: the only wait for data in the program. Interest is registered once
 //! per call, then the logs are read, then the reader sleeps until news or the deadline.
 
+use std::io;
 use std::sync::Arc;
 
 use tokio::sync::Notify;
 
 use super::frame::Settled;
-use super::tail::{Logs, Shared, Source};
+use super::tail::{Extent, GivenUp, Logs, Shared, Source};
 use super::vault::{Segment, Vault};
-use super::{Bounds, Engine, Error, Fetch, Page, Read, Stored};
+use super::{Aborted, Bounds, Engine, Error, Fetch, Page, Read, Stored, Until};
 use crate::ids::Offset;
+use crate::log::transactions;
 use crate::metrics;
+use crate::record::batch;
 
 /// A reader's interest in some logs; taken back when dropped.
 struct Interest {
@@ -24,8 +27,14 @@ struct Plan {
     segment: Arc<Segment>,
     reach: Settled,
     from: Offset,
+    until: Offset,
     max_bytes: usize,
+    /// For a reader who must know of them: where transactions given up are told.
+    given_up: Option<GivenUp>,
 }
+
+/// What a plan brought: batches, and the transactions given up that reach into them.
+type Brought = (Vec<Stored>, Vec<Aborted>);
 
 type Pages = Vec<Result<Page, Error>>;
 
@@ -67,8 +76,18 @@ impl Engine {
                 let view = shared.view();
                 let bounds = view.bounds();
                 let source = view.read(read.from, read.until, left, force)?;
+                let mut page = Page::empty(bounds);
+                let given_up = match (&source, read.until) {
+                    (Source::Vault(..), Until::Committed) => Some(view.given_up(read.from)),
+                    (Source::Memory(batches), Until::Committed) if !view.transactions.aborted().is_empty() => {
+                        let to = end_of(batches).unwrap_or(read.from);
+                        transactions::concerning(view.transactions.aborted(), read.from, to, &mut page.aborted);
+                        page.aborted.sort_unstable_by_key(|a| (a.first, a.producer));
+                        None
+                    }
+                    _ => None,
+                };
                 drop(view);
-                let mut page = Page { bounds, batches: Vec::new() };
                 match source {
                     Source::Empty => {}
                     Source::Memory(batches) => {
@@ -79,7 +98,12 @@ impl Engine {
                         let left = left.min(disk_left);
                         if left > 0 || force {
                             disk_left -= left;
-                            plans.push(Plan { read: i, segment, reach, from: read.from, max_bytes: left });
+                            let (from, max_bytes) = (read.from, left);
+                            let until = match read.until {
+                                Until::End => reach.end,
+                                Until::Committed => reach.end.min(bounds.committed),
+                            };
+                            plans.push(Plan { read: i, segment, reach, from, until, max_bytes, given_up });
                             // Assumed full until it is read; a short read only makes this answer smaller.
                             bytes += left.max(1);
                         }
@@ -95,7 +119,7 @@ impl Engine {
         let found = self.read_plans(plans).await;
         for (read, result) in found {
             match (result, &mut pages[read]) {
-                (Ok(batches), Ok(page)) => page.batches = batches,
+                (Ok((batches, aborted)), Ok(page)) => (page.batches, page.aborted) = (batches, aborted),
                 (Err(e), page) => *page = Err(e),
                 (Ok(_), Err(_)) => {}
             }
@@ -104,12 +128,46 @@ impl Engine {
         (pages, bytes)
     }
 
-    async fn read_plans(&self, plans: Vec<Plan>) -> Vec<(usize, Result<Vec<Stored>, Error>)> {
+    async fn read_plans(&self, plans: Vec<Plan>) -> Vec<(usize, Result<Brought, Error>)> {
         let vault = self.vault.clone();
-        self.blocking(move || plans.into_iter().map(|plan| (plan.read, read_plan(&vault, &plan))).collect())
+        self.blocking(move || plans.into_iter().map(|plan| (plan.read, perform(&vault, &plan))).collect())
             .await
             .unwrap_or_default()
     }
+}
+
+fn perform(vault: &Vault, plan: &Plan) -> Result<Brought, Error> {
+    let batches = read_plan(vault, plan)?;
+    let mut aborted = Vec::new();
+    if let (Some(given_up), Some(to)) = (&plan.given_up, end_of(&batches)) {
+        let mut over = false;
+        for Extent { settled, segment } in &given_up.settled {
+            let found = vault.aborted(segment, settled, plan.from, to, &mut aborted);
+            over = found.map_err(|e| unreadable(plan, plan.from, &e))?;
+            if over {
+                break;
+            }
+        }
+        if !over {
+            // What is in memory may be in a segment too.
+            let settled = given_up.settled.last().map_or(Offset(0), |x| x.settled.end);
+            let newer = given_up.aborted.partition_point(|a| a.marker < settled);
+            transactions::concerning(&given_up.aborted[newer..], plan.from, to, &mut aborted);
+        }
+        aborted.sort_unstable_by_key(|a| (a.first, a.producer));
+    }
+    Ok((batches, aborted))
+}
+
+/// Where the last of some batches ends.
+fn end_of(batches: &[Stored]) -> Option<Offset> {
+    let header = batch::parse_header(&batches.last()?.bytes).ok()?;
+    Some(Offset(header.base_offset as u64).plus(header.offsets()))
+}
+
+fn unreadable(plan: &Plan, from: Offset, error: &io::Error) -> Error {
+    tracing::error!(log = %plan.segment.log, base = %plan.segment.base, "reading a segment failed: {error}");
+    Error::Corrupt { first: from, end: plan.reach.end }
 }
 
 /// Reads a segment from an offset on; goes on behind damaged batches until something sound is found or it ends.
@@ -117,17 +175,15 @@ fn read_plan(vault: &Vault, plan: &Plan) -> Result<Vec<Stored>, Error> {
     let mut from = plan.from;
     let mut lost: Option<(Offset, Offset)> = None;
     loop {
-        let range = vault.read(&plan.segment, &plan.reach, from, plan.reach.end, plan.max_bytes).map_err(|e| {
-            tracing::error!(log = %plan.segment.log, base = %plan.segment.base, "reading a segment failed: {e}");
-            Error::Corrupt { first: from, end: plan.reach.end }
-        })?;
+        let range = vault.read(&plan.segment, &plan.reach, from, plan.until, plan.max_bytes);
+        let range = range.map_err(|e| unreadable(plan, from, &e))?;
         if let Some((first, end)) = range.withheld.last() {
             lost = Some((lost.map_or(*first, |(f, _)| f), *end));
         }
         if !range.batches.is_empty() {
             return Ok(range.batches);
         }
-        if range.next <= from || range.next >= plan.reach.end {
+        if range.next <= from || range.next >= plan.until {
             return match lost {
                 Some((first, end)) => Err(Error::Corrupt { first, end }),
                 None => Ok(Vec::new()),
@@ -159,6 +215,6 @@ impl Drop for Interest {
 impl Page {
     /// An answer without batches.
     pub fn empty(bounds: Bounds) -> Page {
-        Page { bounds, batches: Vec::new() }
+        Page { bounds, batches: Vec::new(), aborted: Vec::new() }
     }
 }

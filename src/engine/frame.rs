@@ -3,7 +3,8 @@
 //! ```text
 //! GROUP   u32 members │ per member: log u64, first offset u64, arrived i64, bytes u32 │ the batches, back to back
 //! FACTS   u32 facts   │ per fact: kind u8, log u64, then
-//!           1 settled   segment base u64, end u64, log bytes u64, sidecar bytes u64, hash u32, max time i64, arrived i64
+//!           1 settled   segment base u64, end u64, log bytes u64, sidecar bytes u64, hash u32, max time i64, arrived i64,
+//!                       aborted u32
 //!           2 start     offset u64
 //!           3 removed   –
 //!           4 epoch     epoch u32, from u64
@@ -54,6 +55,8 @@ pub struct Settled {
     pub max_time: Timestamp,
     /// When its last batch arrived.
     pub arrived: Timestamp,
+    /// How many transactions ended in it by being given up; the sidecar says which.
+    pub aborted: u32,
 }
 
 /// A frame that passed its checksum but does not parse: written by a newer version, or a defect of ours.
@@ -159,10 +162,11 @@ pub fn encode_settled(s: &Settled, out: &mut Vec<u8>) {
     out.put_u32(s.hash);
     out.put_i64(s.max_time.0);
     out.put_i64(s.arrived.0);
+    out.put_u32(s.aborted);
 }
 
 pub fn decode_settled(at: &mut Bytes) -> Option<Settled> {
-    if at.remaining() < 52 {
+    if at.remaining() < 56 {
         return None;
     }
     Some(Settled {
@@ -173,6 +177,7 @@ pub fn decode_settled(at: &mut Bytes) -> Option<Settled> {
         hash: at.get_u32(),
         max_time: Timestamp(at.get_i64()),
         arrived: Timestamp(at.get_i64()),
+        aborted: at.get_u32(),
     })
 }
 
@@ -203,6 +208,7 @@ mod tests {
             hash: 5,
             max_time: Timestamp(6),
             arrived: Timestamp(7),
+            aborted: 8,
         };
         let facts = vec![
             Fact::Settled { log: LogId(1), settled },

@@ -168,7 +168,7 @@ async fn replay<M: Machine>(engine: &Engine, log: LogId) -> Result<(M::State, Of
 /// The transaction that a batch belongs to or ends.
 fn within(batch: &Batch) -> Option<Within> {
     let header = &batch.header;
-    let end = if header.is_control() { records::marker_of(&batch.bytes) } else { None };
+    let end = if header.is_control() { records::marker_of(&batch.bytes).map(|(how, _)| how) } else { None };
     header.is_transactional().then_some(Within { producer: header.producer_id, epoch: header.producer_epoch, end })
 }
 
@@ -292,7 +292,7 @@ impl<M: Machine> Runner<M> {
             let batch = written.finish();
             self.next = self.next.plus(batch.header.offsets());
             self.grown_bytes += batch.bytes.len() as u64;
-            parts.push(Part { log: self.log, batch, expect: expect.take(), shard: None });
+            parts.push(Part { expect: expect.take(), ..Part::new(self.log, batch) });
         }
         parts.extend(together);
         self.engine.append(Group { parts, origin: Origin::Ledger }, Permit::default())

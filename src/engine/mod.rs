@@ -41,10 +41,11 @@ use crate::chance::Chance;
 use crate::clock::Clock;
 use crate::config::stream::StreamDefaults;
 use crate::ids::{LogId, Offset, ShardNo, Timestamp};
-pub use crate::log::line::Origin;
+pub use crate::log::line::{Joins, Origin};
 use crate::log::line::Rules;
 use crate::log::line::Unfit;
 pub use crate::log::producers::SequenceError;
+pub use crate::log::transactions::Aborted;
 use crate::record::batch::Batch;
 use crate::store::journal::JournalOptions;
 use crate::store::{Disk, Open};
@@ -90,6 +91,15 @@ pub struct Part {
     pub expect: Option<Offset>,
     /// Refuse unless this is the open shard of the log: how a writer that chose by key range meets a reshard.
     pub shard: Option<ShardNo>,
+    /// What is known of the transaction that the batch says it is part of; without it none is begun.
+    pub joins: Option<Joins>,
+}
+
+impl Part {
+    /// A batch that may stand wherever its log ends.
+    pub fn new(log: LogId, batch: Batch) -> Part {
+        Part { log, batch, expect: None, shard: None, joins: None }
+    }
 }
 
 /// Batches that happen together or not at all, for one or many logs.
@@ -163,6 +173,8 @@ pub enum Until {
 pub struct Page {
     pub bounds: Bounds,
     pub batches: Vec<Stored>,
+    /// For a reader up to [`Until::Committed`]: the transactions given up that reach into these batches, by first offset.
+    pub aborted: Vec<Aborted>,
 }
 
 /// One batch as it stands in the log, with the moment it arrived.

@@ -15,6 +15,7 @@ use super::tail::{Entry, Extent, Shared, View};
 use super::vault::Segment;
 use crate::ids::{LogId, Offset, Timestamp};
 use crate::log::line::Line;
+use crate::log::transactions::Effect;
 use crate::record::batch;
 use crate::store::journal::{FrameIn, FrameNo, Journal, JournalOptions, Replayed};
 use crate::store::{Disk, is_full};
@@ -160,12 +161,17 @@ fn replay_member(log: &mut Found, frame: FrameNo, member: Member, bytes: Bytes) 
         io::Error::new(io::ErrorKind::InvalidData, format!("log {}, offset {}: {e}", member.log, member.first))
     })?;
     let end = member.first.plus(header.offsets());
+    let effect = Effect::of(&header, &bytes);
+    // What the table knew already is decided by what it knew last: no more than the start of the log is certain of it.
+    let mut stable = log.line.start;
     if member.first >= log.known {
-        log.line.place(&header, member.first, member.arrived);
+        log.line.place(&header, effect, member.first, member.arrived);
+        stable = log.line.transactions.stable(end);
     }
     if member.first >= log.view.settled && end > log.line.start {
         let max_time = Timestamp(header.max_timestamp);
-        log.view.tail.push_back(Entry { first: member.first, end, bytes, arrived: member.arrived, max_time, frame });
+        let Member { first, arrived, .. } = member;
+        log.view.tail.push_back(Entry { first, end, bytes, arrived, max_time, frame, effect, stable });
     }
     Ok(())
 }
@@ -228,5 +234,8 @@ fn finish(id: LogId, found: Found) -> Slot {
     view.start = line.start;
     view.end = line.next;
     view.epochs = line.epochs.clone();
+    view.transactions = line.transactions.clone();
+    view.forget_given_up();
+    line.transactions.forget(view.settled);
     Slot::new(line, Arc::new(Shared::new(id, view)))
 }

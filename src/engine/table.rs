@@ -1,9 +1,9 @@
 //! The lane's table of logs as one checksummed file: what the journal's facts said, so that old journal files can go.
 //!
 //! ```text
-//! magic u32 "IFTB" │ version u32 = 1 │ crc32c u32 of what follows │ frame u64 │ logs u32 │ per log:
+//! magic u32 "IFTB" │ version u32 = 2 │ crc32c u32 of what follows │ frame u64 │ logs u32 │ per log:
 //!   log u64 │ start u64 │ next u64 │ last arrived i64 │ epochs u32 × (epoch u32, from u64)
-//!   segments u32 × settled (engine/frame.rs) │ producers u32 bytes
+//!   segments u32 × settled (engine/frame.rs) │ transactions (log/transactions.rs) │ producers u32 bytes
 //! ```
 //! Facts of frames up to `frame` are in it. Batches of frames up to it are known to the producers in it.
 //!
@@ -21,6 +21,7 @@ use super::lane::Slot;
 use crate::ids::{LogId, Offset, Timestamp};
 use crate::log::line::Line;
 use crate::log::producers::Producers;
+use crate::log::transactions::Transactions;
 use crate::store::journal::FrameNo;
 use crate::store::{Disk, Open};
 
@@ -31,7 +32,7 @@ pub const COPY: &str = "table.copy";
 /// One that was being written.
 pub const NEW: &str = "table.new";
 const MAGIC: u32 = 0x4946_5442;
-const VERSION: u32 = 1;
+const VERSION: u32 = 2;
 
 /// One log of the table.
 pub struct Row {
@@ -62,6 +63,8 @@ pub fn encode(frame: FrameNo, slots: &BTreeMap<LogId, Slot>) -> Vec<u8> {
         for extent in &view.extents {
             frame::encode_settled(&extent.settled, &mut out);
         }
+        // Of those given up, segments know what is settled.
+        line.transactions.encode(view.settled, &mut out);
         drop(view);
         let at = out.len();
         out.put_u32(0);
@@ -113,6 +116,7 @@ pub fn decode(bytes: Bytes) -> io::Result<(FrameNo, BTreeMap<LogId, Row>)> {
         for _ in 0..at.try_get_u32().map_err(|_| short())? {
             segments.push(frame::decode_settled(&mut at).ok_or_else(short)?);
         }
+        line.transactions = Transactions::decode(&mut at).ok_or_else(short)?;
         let bytes = at.try_get_u32().map_err(|_| short())? as usize;
         if bytes > at.len() {
             return Err(short());

@@ -11,6 +11,7 @@ use super::{Bounds, Error, Stored, Until};
 use crate::engine::frame::Settled;
 use crate::engine::vault::Segment;
 use crate::ids::{LogId, Offset, Timestamp};
+use crate::log::transactions::{Aborted, Effect, Transactions};
 use crate::store::journal::FrameNo;
 
 /// One published batch in memory.
@@ -23,6 +24,10 @@ pub struct Entry {
     pub max_time: Timestamp,
     /// The journal frame it stands in.
     pub frame: FrameNo,
+    /// What it does to the transactions of its log.
+    pub effect: Option<Effect>,
+    /// How far everything was decided when it was published.
+    pub stable: Offset,
 }
 
 /// A segment and how far it reaches, as of the last settle that is durable.
@@ -44,6 +49,8 @@ pub struct View {
     pub start: Offset,
     pub end: Offset,
     pub epochs: Vec<(u32, Offset)>,
+    /// As far as published; of those given up, the ones whose markers stand in `tail`.
+    pub transactions: Transactions,
     /// Oldest first, without holes except where rot was found. Everything from `settled` on is here; some of what lies
     /// below it may be too, as a cache.
     pub tail: VecDeque<Entry>,
@@ -52,6 +59,13 @@ pub struct View {
     pub extents: Vec<Extent>,
     pub waiters: Vec<Arc<Notify>>,
     pub removed: bool,
+}
+
+/// Where a reader finds which transactions were given up.
+#[derive(Debug, Default)]
+pub struct GivenUp {
+    pub settled: Vec<Extent>,
+    pub aborted: Vec<Aborted>,
 }
 
 /// Where a reader finds what it wants.
@@ -76,7 +90,8 @@ impl Shared {
 
 impl View {
     pub fn bounds(&self) -> Bounds {
-        Bounds { start: self.start, committed: self.end, end: self.end }
+        let committed = self.transactions.stable(self.end).max(self.start);
+        Bounds { start: self.start, committed, end: self.end }
     }
 
     pub fn wake(&self) {
@@ -119,6 +134,20 @@ impl View {
             found.push(Stored { bytes: entry.bytes.clone(), arrived: entry.arrived });
         }
         Ok(if found.is_empty() { Source::Empty } else { Source::Memory(found) })
+    }
+
+    /// The segments from the one that holds `from` on that know of transactions given up, and what memory knows; nothing, as
+    /// long as none was.
+    pub fn given_up(&self, from: Offset) -> GivenUp {
+        let after = self.extents.partition_point(|x| x.settled.end <= from);
+        let settled = self.extents[after..].iter().filter(|x| x.settled.aborted > 0).cloned().collect();
+        GivenUp { settled, aborted: self.transactions.aborted().to_vec() }
+    }
+
+    /// What was given up by markers that are no longer in memory stands in segments.
+    pub fn forget_given_up(&mut self) {
+        let in_memory_from = self.tail.front().map_or(self.settled, |e| e.first);
+        self.transactions.forget(in_memory_from);
     }
 
     /// Takes out the segments that end at or before `below`, but none of the last `spared`; returns what names them.

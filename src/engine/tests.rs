@@ -1,5 +1,7 @@
 //! The engine as a façade sees it, over a disk in memory.
 
+mod transactions;
+
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
@@ -50,7 +52,7 @@ pub(super) fn one(value: &[u8], at: i64) -> Batch {
 }
 
 pub(super) fn group(log: LogId, batch: Batch) -> Group {
-    Group { parts: vec![Part { log, batch, expect: None, shard: None }], origin: Origin::Client }
+    Group { parts: vec![Part::new(log, batch)], origin: Origin::Client }
 }
 
 pub(super) async fn put(engine: &Engine, log: LogId, value: &[u8], at: i64) -> Placed {
@@ -159,10 +161,8 @@ async fn a_group_is_placed_as_a_whole_or_not_at_all() {
     let engine = open(&MemDisk::new(), Options::default()).await;
     let stream = new_stream(&engine, "s", 2, &[]).await;
     let part = |log: usize, expect: Option<u64>| Part {
-        log: stream.logs[log],
-        batch: one(b"x", 1),
         expect: expect.map(Offset),
-        shard: None,
+        ..Part::new(stream.logs[log], one(b"x", 1))
     };
     let refused = Group { parts: vec![part(0, None), part(1, Some(5))], origin: Origin::Client };
     let answer = engine.append(refused, Permit::default()).await;
@@ -447,7 +447,7 @@ async fn of_two_growths_at_once_the_later_is_refused_and_shards_stay_open() {
     let now = engine.catalog().stream("s").cloned().unwrap();
     for shard in now.shards.iter().filter(|s| s.end.is_none()) {
         let log = now.logs[shard.log as usize];
-        let part = Part { log, batch: one(b"x", 1), expect: None, shard: Some(shard.no) };
+        let part = Part { shard: Some(shard.no), ..Part::new(log, one(b"x", 1)) };
         let placed = engine.append(Group { parts: vec![part], origin: Origin::Client }, Permit::default()).await;
         assert!(placed.is_ok(), "shard {}: {placed:?}", shard.no.0);
     }

@@ -19,6 +19,7 @@ use crate::engine::frame::Settled;
 use crate::engine::tail::Entry;
 use crate::ids::{LogId, Offset, Timestamp};
 use crate::log::segment::{self, HEAD_BYTES, Head, Settling, Slot};
+use crate::log::transactions::{self, Aborted};
 use crate::metrics;
 use crate::record::batch;
 use crate::store::block::{self, BLOCK_BYTES, BULK_BYTES, Blocks, Pool, STAGING_BYTES};
@@ -56,6 +57,8 @@ pub struct Job {
     /// How far the segment reaches now; `None` creates it.
     pub from: Option<Settled>,
     pub entries: Vec<Entry>,
+    /// Transactions that were given up by a marker among them.
+    pub aborted: Vec<Aborted>,
 }
 
 /// A range of a segment, with batches that do not match their checksum left out.
@@ -178,7 +181,7 @@ impl Vault {
                 side.set_len(side_at)?;
             }
             let settling: Vec<Settling<'_>> = job.entries.iter().map(settling).collect();
-            let (entry, head) = segment::encode(log, at, hash, &settling);
+            let (entry, head) = segment::encode(log, at, hash, &settling, &job.aborted);
             let slices: Vec<&[u8]> = settling.iter().map(|s| s.bytes).collect();
             block::write_bulk(&*records, staging, &slices, at)?;
             metrics::SETTLED_BYTES.add(head.bytes);
@@ -191,6 +194,7 @@ impl Vault {
                 hash: head.hash,
                 max_time: job.from.map_or(head.max_time, |s| s.max_time.max(head.max_time)),
                 arrived: head.last_arrived,
+                aborted: job.from.map_or(0, |s| s.aborted) + head.aborted,
             });
             dirty.push(records);
             dirty.push(side);
@@ -327,6 +331,31 @@ impl Vault {
         Ok(None)
     }
 
+    /// Puts the transactions given up that a reader of [from, to) must know into `found`, as far as this segment says.
+    /// True: nothing behind it can concern him.
+    pub fn aborted(
+        &self,
+        s: &Segment,
+        reach: &Settled,
+        from: Offset,
+        to: Offset,
+        found: &mut Vec<Aborted>,
+    ) -> io::Result<bool> {
+        for place in self.places(s, reach)?.into_iter().filter(|place| place.head.end > from) {
+            if place.head.aborted > 0 {
+                let entry = self.entry(s, &place)?;
+                let aborted = segment::aborted(&entry).ok_or_else(|| damaged_entry(s, &place))?;
+                if transactions::concerning(&aborted, from, to, found) {
+                    return Ok(true);
+                }
+            }
+            if place.head.stable >= to {
+                return Ok(true);
+            }
+        }
+        Ok(false)
+    }
+
     /// From now on nothing is removed, until [`Vault::let_go`] was called as often as this.
     pub fn hold(&self) {
         self.lock_held().holders += 1;
@@ -444,16 +473,15 @@ impl Vault {
     }
 
     fn slots(&self, s: &Segment, place: &Place) -> io::Result<Vec<Slot>> {
+        segment::slots(&self.entry(s, place)?).map(|(_, slots)| slots).ok_or_else(|| damaged_entry(s, place))
+    }
+
+    /// The bytes of a sidecar's entry.
+    fn entry(&self, s: &Segment, place: &Place) -> io::Result<Bytes> {
         let side = self.file(s.log, s.base, "side", false)?;
         let mut entry = BytesMut::zeroed(place.head.entry_bytes as usize);
         side.read_exact_at(&mut entry, place.at)?;
-        match segment::slots(&entry.freeze()) {
-            Some((_, slots)) => Ok(slots),
-            None => Err(io::Error::new(
-                io::ErrorKind::InvalidData,
-                format!("{} is damaged at byte {}", Segment::file(s.log, s.base, "side"), place.at),
-            )),
-        }
+        Ok(entry.freeze())
     }
 
     fn file(&self, log: LogId, base: Offset, kind: &'static str, write: bool) -> io::Result<Arc<dyn File>> {
@@ -483,6 +511,11 @@ impl Vault {
     }
 }
 
+fn damaged_entry(s: &Segment, place: &Place) -> io::Error {
+    let name = Segment::file(s.log, s.base, "side");
+    io::Error::new(io::ErrorKind::InvalidData, format!("{name} is damaged at byte {}", place.at))
+}
+
 /// How many bytes of the sidecar an index covers.
 fn reach_of(places: &[Place]) -> u64 {
     places.last().map_or(0, |p| p.at + u64::from(p.head.entry_bytes))
@@ -495,6 +528,7 @@ fn settling(entry: &Entry) -> Settling<'_> {
         first: entry.first,
         end: entry.end,
         arrived: entry.arrived,
+        stable: entry.stable,
     }
 }
 

@@ -217,6 +217,7 @@ impl From<&Error> for Code {
             Error::Conflict { expected: _, actual: _ } => Code::UnknownServerError,
             Error::Sequence(SequenceError::OutOfOrder) => Code::OutOfOrderSequenceNumber,
             Error::Sequence(SequenceError::Fenced) => Code::InvalidProducerEpoch,
+            Error::Sequence(SequenceError::InvalidTransaction) => Code::InvalidTxnState,
             Error::Sequence(SequenceError::DuplicateForgotten) => Code::DuplicateSequenceNumber,
             Error::Sequence(SequenceError::UnknownProducer) => Code::UnknownProducerId,
             Error::TooLarge { limit: _ } => Code::MessageTooLarge,

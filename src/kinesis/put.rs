@@ -90,7 +90,7 @@ struct Building<'s> {
 impl Plan {
     fn add(&mut self, building: Building<'_>) {
         let Building { shard, log, builder, held } = building;
-        self.parts.push(Part { log, batch: builder.finish(), expect: None, shard: Some(shard.no) });
+        self.parts.push(Part { shard: Some(shard.no), ..Part::new(log, builder.finish()) });
         self.held.push((shard.clone(), held));
     }
 }

@@ -3,6 +3,7 @@
 
 use crate::ids::{Offset, ShardNo, Timestamp};
 use crate::log::producers::{Producers, SequenceError, Verdict};
+use crate::log::transactions::{Effect, Transactions};
 use crate::record::batch::Header;
 
 /// What a stream's settings mean for the writing of one of its logs.
@@ -52,6 +53,7 @@ pub struct Line {
     /// Leader epochs and the offset each began at, oldest first; the last is the current one. Empty: epoch 0 from 0.
     pub epochs: Vec<(u32, Offset)>,
     pub producers: Producers,
+    pub transactions: Transactions,
     /// Arrival times never go back within a log, whatever the clock does.
     pub last_arrived: Timestamp,
     pub rules: Rules,
@@ -83,7 +85,18 @@ pub enum Unfit {
 pub struct Terms {
     pub expect: Option<Offset>,
     pub shard: Option<ShardNo>,
+    pub joins: Option<Joins>,
     pub origin: Origin,
+}
+
+/// What the coordinator of transactions said about the writer of a batch.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Joins {
+    /// This log is in the writer's transaction, if no marker of his stands at or behind this offset: it would have ended it
+    /// in the meantime (Kafka's verification guard, KIP-890).
+    pub since: Offset,
+    /// The writer's epoch rises with every transaction, so the first sequence in this log is 0.
+    pub bumps: bool,
 }
 
 impl Line {
@@ -103,14 +116,42 @@ impl Line {
         if terms.origin == Origin::Client && header.bytes > self.rules.max_batch_bytes {
             return Err(Unfit::TooLarge { limit: self.rules.max_batch_bytes });
         }
-        self.producers.decide(header).map_err(Unfit::Sequence)
+        if header.is_control() && terms.origin == Origin::Ledger {
+            // The coordinator alone gives out epochs and ends transactions.
+            return Ok(Verdict::New);
+        }
+        let verdict = self.producers.decide(header).map_err(Unfit::Sequence)?;
+        if verdict == Verdict::New && terms.origin == Origin::Client && header.has_producer() {
+            self.decide_transaction(header, terms.joins).map_err(Unfit::Sequence)?;
+        }
+        Ok(verdict)
+    }
+
+    fn decide_transaction(&self, header: &Header, joins: Option<Joins>) -> Result<(), SequenceError> {
+        let producer = header.producer_id;
+        match (self.transactions.began(producer), header.is_transactional()) {
+            (Some(_), true) | (None, false) => return Ok(()),
+            (Some(_), false) => return Err(SequenceError::InvalidTransaction),
+            (None, true) => {}
+        }
+        let Some(Joins { since, bumps }) = joins else { return Err(SequenceError::InvalidTransaction) };
+        if self.producers.behind_marker(producer) > since {
+            return Err(SequenceError::InvalidTransaction);
+        }
+        if bumps && !self.producers.knows(producer) && header.base_sequence != 0 {
+            return Err(SequenceError::OutOfOrder);
+        }
+        Ok(())
     }
 
     /// Takes the place: the batch now stands at `first`.
-    pub fn place(&mut self, header: &Header, first: Offset, arrived: Timestamp) {
+    pub fn place(&mut self, header: &Header, effect: Option<Effect>, first: Offset, arrived: Timestamp) {
         self.next = first.plus(header.offsets());
         self.last_arrived = arrived;
-        self.producers.apply(header, first, arrived, PRODUCERS_LIMIT);
+        self.producers.apply(header, effect, first, arrived, PRODUCERS_LIMIT);
+        if let Some(effect) = effect {
+            self.transactions.apply(effect, first);
+        }
     }
 
     /// The arrival time to give at wall time `now`.

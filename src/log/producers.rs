@@ -1,7 +1,7 @@
 //! What one log remembers of its idempotent producers (KIP-98, KIP-360): the last batches of each, so that a repetition
 //! is answered with the original's place and a gap is refused. Never writes, never asks the time; a batch without
-//! producer id is never remembered. Transactions will stand beside the batches of a [`Known`]; nothing of them is here
-//! yet.
+//! producer id is never remembered. Which transactions are open stands beside this (`transactions.rs`); here only where
+//! each producer's last one ended.
 //!
 //! The rules are those of Kafka 4.4 for what clients write:
 //!
@@ -17,23 +17,25 @@
 //! A snapshot, all numbers big-endian, producers by rising id, batches from the oldest:
 //!
 //! ```text
-//! 'IFPR' │ version u16 = 1 │ producers u32 │ producer* │ crc32c u32 of everything before
-//! producer: id i64 │ epoch i16 │ last timestamp i64 │ arrived i64 │ batches u8 │ batch*
+//! 'IFPR' │ version u16 = 2 │ producers u32 │ producer* │ crc32c u32 of everything before
+//! producer: id i64 │ epoch i16 │ last timestamp i64 │ arrived i64 │ coordinator epoch i32 │ behind marker u64 │ batches u8
+//!           │ batch*
 //! batch:    first sequence i32 │ last offset delta i32 │ first offset u64 │ arrived i64
 //! ```
 
 use std::fmt;
 
 use crate::ids::{Offset, Timestamp};
+use crate::log::transactions::Effect;
 use crate::record::batch::{Header, sequence_plus};
 
 /// How many batches of a producer are remembered: as many as an idempotent client may have in flight.
 pub const REMEMBERED_BATCHES: usize = 5;
 
 const MAGIC: &[u8; 4] = b"IFPR";
-const VERSION: u16 = 1;
+const VERSION: u16 = 2;
 const SNAPSHOT_HEAD_BYTES: usize = 10;
-const PRODUCER_BYTES: usize = 27;
+const PRODUCER_BYTES: usize = 39;
 const BATCH_BYTES: usize = 24;
 const CRC_BYTES: usize = 4;
 
@@ -62,6 +64,8 @@ pub enum SequenceError {
     OutOfOrder,
     /// A newer incarnation of the producer has written.
     Fenced,
+    /// Not what the producer's transaction in this log allows: it has ended, or the batch is not part of the open one.
+    InvalidTransaction,
     /// A duplicate of a batch older than the five remembered. Not given by [`Producers::decide`]: the log cannot be
     /// sure that such a batch was ever written, clients take the answer for success, and Kafka 4 says "out of order".
     DuplicateForgotten,
@@ -81,6 +85,8 @@ pub struct Active {
     pub last_timestamp: Timestamp,
     /// When the last batch arrived.
     pub arrived: Timestamp,
+    /// As the last marker named it; -1: none has come.
+    pub coordinator_epoch: i32,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -89,6 +95,9 @@ struct Known {
     epoch: i16,
     last_timestamp: Timestamp,
     arrived: Timestamp,
+    coordinator_epoch: i32,
+    /// The offset behind the last marker; 0: none has come.
+    behind_marker: Offset,
     batches: Batches,
 }
 
@@ -140,7 +149,7 @@ impl Producers {
 
     /// Remembers a batch that was given the place `first`. It was new by [`Producers::decide`], or is read back from
     /// the log: never refused. Over `limit` producers, those that were silent longest are forgotten, an eighth at once.
-    pub fn apply(&mut self, header: &Header, first: Offset, arrived: Timestamp, limit: usize) {
+    pub fn apply(&mut self, header: &Header, effect: Option<Effect>, first: Offset, arrived: Timestamp, limit: usize) {
         if !header.has_producer() {
             return;
         }
@@ -164,17 +173,30 @@ impl Producers {
         }
         known.last_timestamp = Timestamp(header.max_timestamp);
         known.arrived = arrived;
+        if let Some(Effect::Ended { coordinator_epoch, .. }) = effect {
+            known.coordinator_epoch = coordinator_epoch;
+            known.behind_marker = first.plus(1);
+        }
         if header.base_sequence >= 0 {
             let last_offset_delta = header.last_offset_delta;
             known.batches.push(Remembered { first_sequence: header.base_sequence, last_offset_delta, first, arrived });
         }
     }
 
-    /// Forgets every producer whose last batch arrived `expiration_ms` ago or longer (`producer.id.expiration.ms`);
-    /// says how many.
-    pub fn expire(&mut self, now: Timestamp, expiration_ms: i64) -> usize {
+    /// The offset behind the last marker of a producer; 0: none is known.
+    pub fn behind_marker(&self, id: i64) -> Offset {
+        self.find(id).map_or(Offset(0), |index| self.known[index].behind_marker)
+    }
+
+    pub fn knows(&self, id: i64) -> bool {
+        self.find(id).is_ok()
+    }
+
+    /// Forgets every producer whose last batch arrived `expiration_ms` ago or longer (`producer.id.expiration.ms`), but
+    /// none that has to be kept; says how many.
+    pub fn expire(&mut self, now: Timestamp, expiration_ms: i64, keep: impl Fn(i64) -> bool) -> usize {
         let before = self.known.len();
-        self.known.retain(|known| now.0.saturating_sub(known.arrived.0) < expiration_ms);
+        self.known.retain(|known| now.0.saturating_sub(known.arrived.0) < expiration_ms || keep(known.id));
         self.give_back();
         before - self.known.len()
     }
@@ -200,6 +222,7 @@ impl Producers {
             last_sequence: known.batches.as_slice().last().map_or(-1, Remembered::last_sequence),
             last_timestamp: known.last_timestamp,
             arrived: known.arrived,
+            coordinator_epoch: known.coordinator_epoch,
         })
     }
 
@@ -216,6 +239,8 @@ impl Producers {
             out.extend_from_slice(&known.epoch.to_be_bytes());
             out.extend_from_slice(&known.last_timestamp.0.to_be_bytes());
             out.extend_from_slice(&known.arrived.0.to_be_bytes());
+            out.extend_from_slice(&known.coordinator_epoch.to_be_bytes());
+            out.extend_from_slice(&known.behind_marker.0.to_be_bytes());
             out.push(known.batches.count);
             for batch in known.batches.as_slice() {
                 out.extend_from_slice(&batch.first_sequence.to_be_bytes());
@@ -274,7 +299,15 @@ impl Producers {
         let index = self.find(id).unwrap_or_else(|place| place);
         let nothing = Timestamp(-1);
         self.known
-            .insert(index, Known { id, epoch, last_timestamp: nothing, arrived: nothing, batches: Batches::default() });
+            .insert(index, Known {
+                id,
+                epoch,
+                last_timestamp: nothing,
+                arrived: nothing,
+                coordinator_epoch: -1,
+                behind_marker: Offset(0),
+                batches: Batches::default(),
+            });
         index
     }
 
@@ -336,6 +369,8 @@ impl Reader<'_> {
         let epoch = i16::from_be_bytes(self.take()?);
         let last_timestamp = Timestamp(i64::from_be_bytes(self.take()?));
         let arrived = Timestamp(i64::from_be_bytes(self.take()?));
+        let coordinator_epoch = i32::from_be_bytes(self.take()?);
+        let behind_marker = Offset(u64::from_be_bytes(self.take()?));
         let count = u8::from_be_bytes(self.take()?);
         if usize::from(count) > REMEMBERED_BATCHES {
             return None;
@@ -353,7 +388,7 @@ impl Reader<'_> {
             }
             batches.push(batch);
         }
-        Some(Known { id, epoch, last_timestamp, arrived, batches })
+        Some(Known { id, epoch, last_timestamp, arrived, coordinator_epoch, behind_marker, batches })
     }
 }
 

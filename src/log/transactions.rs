@@ -8,6 +8,8 @@
 //! A transaction is in the log from its first record to its marker. What other logs it is in, and how it will end, is the
 //! coordinator's affair.
 
+use bytes::{Buf, BufMut};
+
 use crate::ids::Offset;
 use crate::record::batch::Header;
 use crate::record::records::{self, Marker};
@@ -31,10 +33,7 @@ pub enum Effect {
     Wrote {
         producer: i64,
     },
-    Ended {
-        producer: i64,
-        how: Marker,
-    },
+    Ended { producer: i64, how: Marker, coordinator_epoch: i32 },
 }
 
 impl Effect {
@@ -42,7 +41,8 @@ impl Effect {
     pub fn of(header: &Header, batch: &[u8]) -> Option<Effect> {
         let producer = header.producer_id;
         if header.is_control() {
-            return records::marker_of(batch).map(|how| Effect::Ended { producer, how });
+            let (how, coordinator_epoch) = records::marker_of(batch)?;
+            return Some(Effect::Ended { producer, how, coordinator_epoch });
         }
         header.is_transactional().then_some(Effect::Wrote { producer })
     }
@@ -57,12 +57,6 @@ pub struct Transactions {
 }
 
 impl Transactions {
-    /// With these transactions open, by rising first offset.
-    pub fn new(open: Vec<(i64, Offset)>, aborted: Vec<Aborted>) -> Transactions {
-        debug_assert!(open.is_sorted_by_key(|(_, first)| *first) && aborted.is_sorted_by_key(|a| a.marker));
-        Transactions { open, aborted }
-    }
-
     /// The batch at `at` is in the log.
     pub fn apply(&mut self, effect: Effect, at: Offset) {
         match effect {
@@ -71,7 +65,7 @@ impl Transactions {
                     self.open.push((producer, at));
                 }
             }
-            Effect::Ended { producer, how } => {
+            Effect::Ended { producer, how, .. } => {
                 // A marker without records changes nothing: the transaction wrote elsewhere.
                 let Some(index) = self.open.iter().position(|(id, _)| *id == producer) else { return };
                 let (_, first) = self.open.remove(index);
@@ -92,6 +86,11 @@ impl Transactions {
         &self.open
     }
 
+    /// Where the open transaction of a producer began.
+    pub fn began(&self, producer: i64) -> Option<Offset> {
+        self.open.iter().find(|(id, _)| *id == producer).map(|(_, first)| *first)
+    }
+
     pub fn aborted(&self) -> &[Aborted] {
         &self.aborted
     }
@@ -100,6 +99,52 @@ impl Transactions {
     pub fn forget(&mut self, below: Offset) {
         let settled = self.aborted.partition_point(|aborted| aborted.marker < below);
         self.aborted.drain(..settled);
+    }
+}
+
+/// What one takes in bytes.
+pub const ABORTED_BYTES: usize = 32;
+
+impl Aborted {
+    pub fn encode(&self, out: &mut impl BufMut) {
+        out.put_i64(self.producer);
+        out.put_u64(self.first.0);
+        out.put_u64(self.marker.0);
+        out.put_u64(self.stable.0);
+    }
+
+    pub fn decode(from: &mut impl Buf) -> Option<Aborted> {
+        (from.remaining() >= ABORTED_BYTES).then(|| Aborted {
+            producer: from.get_i64(),
+            first: Offset(from.get_u64()),
+            marker: Offset(from.get_u64()),
+            stable: Offset(from.get_u64()),
+        })
+    }
+}
+
+impl Transactions {
+    /// `open u32 × (producer i64, first u64) │ aborted u32 × 32 bytes`; the given up ones from `from` on.
+    pub fn encode(&self, from: Offset, out: &mut impl BufMut) {
+        out.put_u32(self.open.len() as u32);
+        for (producer, first) in &self.open {
+            out.put_i64(*producer);
+            out.put_u64(first.0);
+        }
+        let aborted = &self.aborted[self.aborted.partition_point(|a| a.marker < from)..];
+        out.put_u32(aborted.len() as u32);
+        aborted.iter().for_each(|a| a.encode(out));
+    }
+
+    pub fn decode(from: &mut impl Buf) -> Option<Transactions> {
+        let mut transactions = Transactions::default();
+        for _ in 0..from.try_get_u32().ok()? {
+            transactions.open.push((from.try_get_i64().ok()?, Offset(from.try_get_u64().ok()?)));
+        }
+        for _ in 0..from.try_get_u32().ok()? {
+            transactions.aborted.push(Aborted::decode(from)?);
+        }
+        Some(transactions)
     }
 }
 
@@ -142,7 +187,7 @@ impl Filter {
             self.inside.push(begun.producer);
         }
         match Effect::of(header, batch) {
-            Some(Effect::Ended { producer, how: Marker::Abort }) => {
+            Some(Effect::Ended { producer, how: Marker::Abort, .. }) => {
                 self.inside.retain(|id| *id != producer);
                 false
             }
@@ -164,8 +209,8 @@ mod tests {
     use crate::record::compress::Codec;
 
     const WROTE: fn(i64) -> Effect = |producer| Effect::Wrote { producer };
-    const ABORT: fn(i64) -> Effect = |producer| Effect::Ended { producer, how: Marker::Abort };
-    const COMMIT: fn(i64) -> Effect = |producer| Effect::Ended { producer, how: Marker::Commit };
+    const ABORT: fn(i64) -> Effect = |producer| Effect::Ended { producer, how: Marker::Abort, coordinator_epoch: 0 };
+    const COMMIT: fn(i64) -> Effect = |producer| Effect::Ended { producer, how: Marker::Commit, coordinator_epoch: 0 };
 
     #[test]
     fn a_careful_reader_sees_up_to_the_first_open_transaction() {

@@ -97,12 +97,17 @@ pub fn iterate(batch: &Batch, limits: Limits) -> Result<Records, RecordsError> {
     open(batch, limits).map(Opened::into_records)
 }
 
-/// How a transaction ended, if this control batch says so. Compaction can leave one without its record.
-pub fn marker_of(control: &[u8]) -> Option<Marker> {
+/// How a transaction ended and the epoch of the coordinator that ended it, if this control batch says so. Compaction can leave one without its record.
+pub fn marker_of(control: &[u8]) -> Option<(Marker, i32)> {
     // Copied: a marker is 78 bytes, and they are rare.
     let control = batch::trust(Bytes::copy_from_slice(control)).ok()?;
     let opened = open(&control, Limits { max_bytes: 1 << 10, max_ratio: 1 }).ok()?;
-    Marker::of_key(opened.views().next()?.ok()?.key?)
+    let record = opened.views().next()?.ok()?;
+    let coordinator_epoch = match record.value? {
+        [_, _, a, b, c, d, ..] => i32::from_be_bytes([*a, *b, *c, *d]),
+        _ => return None,
+    };
+    Some((Marker::of_key(record.key?)?, coordinator_epoch))
 }
 
 /// A batch with its records decompressed.

@@ -213,7 +213,7 @@ async fn control_batches_are_invisible_and_leave_a_hole_in_the_numbers() {
     server.append(log, built(Codec::None, &[(Some(b"a"), None)])).await;
     let control = marker(Marker::Commit, Producer { id: 9, epoch: 0, sequence: -1 }, 0, Timestamp(5));
     let group = interfluve::engine::Group {
-        parts: vec![interfluve::engine::Part { log, batch: control, expect: None, shard: None }],
+        parts: vec![interfluve::engine::Part::new(log, control)],
         origin: interfluve::engine::Origin::Marker,
     };
     server.engine.append(group, Default::default()).await.expect("placed");

@@ -171,7 +171,7 @@ impl Server {
 
     /// A batch as the other face appends it.
     pub async fn append(&self, log: LogId, batch: Batch) -> Placed {
-        let group = Group { parts: vec![Part { log, batch, expect: None, shard: None }], origin: Origin::Client };
+        let group = Group { parts: vec![Part::new(log, batch)], origin: Origin::Client };
         self.engine.append(group, Permit::default()).await.expect("placed")[0]
     }
 

@@ -159,7 +159,7 @@ impl Plain {
                 let batch = build(ids.clone(), &sizes, stage.now(), codec(&mut self.dice), Producer::NONE);
                 let bytes = batch.bytes.len() as u32;
                 let permit = stage.engine.admit(bytes).await;
-                let part = Part { log, batch, expect: None, shard: None };
+                let part = Part::new(log, batch);
                 let group = Group { parts: vec![part], origin: Origin::Client };
                 waiting.push((log, ids, stage.engine.append(group, permit)));
             }
@@ -193,7 +193,7 @@ impl Grouper {
                 let sizes = sizes(&mut self.dice);
                 let ids = stage.model().send(log, self.name, number, &sizes, false);
                 let batch = build(ids.clone(), &sizes, stage.now(), Codec::None, Producer::NONE);
-                group.push(Part { log, batch, expect: None, shard: open.filter(|_| by_shard) });
+                group.push(Part { shard: open.filter(|_| by_shard), ..Part::new(log, batch) });
                 logs.push(log);
                 all.push(ids);
             }
@@ -367,7 +367,7 @@ impl Idempotent {
 }
 
 fn single(log: LogId, batch: &Batch) -> Group {
-    Group { parts: vec![Part { log, batch: batch.clone(), expect: None, shard: None }], origin: Origin::Client }
+    Group { parts: vec![Part::new(log, batch.clone())], origin: Origin::Client }
 }
 
 // ── readers

@@ -33,7 +33,7 @@ async fn what_was_acknowledged_before_a_backup_is_in_it_while_writing_goes_on() 
         let (engine, logs) = (engine.clone(), stream.logs.clone());
         tokio::spawn(async move {
             for i in 0..200u8 {
-                let part = |log| Part { log, batch: one(&[i; 100], 2), expect: None, shard: None };
+                let part = |log| Part::new(log, one(&[i; 100], 2));
                 let parts = vec![part(logs[0]), part(logs[1])];
                 engine.append(Group { parts, origin: Origin::Client }, Permit::default()).await.unwrap();
             }

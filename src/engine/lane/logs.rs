@@ -144,7 +144,9 @@ impl Lane {
 
     pub(super) fn expire_producers(&mut self, now: Timestamp, after_ms: i64) {
         for slot in self.slots.values_mut() {
-            slot.line.producers.expire(now, after_ms);
+            let Line { producers, transactions, .. } = &mut slot.line;
+            // Who has a transaction open is still to be told that it ended.
+            producers.expire(now, after_ms, |id| transactions.began(id).is_some());
         }
     }
 }

@@ -9,10 +9,11 @@ use tokio::sync::oneshot;
 use super::{Appending, Flight, Lane, Outgoing, Slot, Then};
 use crate::engine::frame::{self, Member};
 use crate::engine::tail::Entry;
-use crate::engine::{Error, Group, Origin, Placed, Refused};
+use crate::engine::{Error, Group, Origin, Part, Placed, Refused};
 use crate::ids::{LogId, Offset, Timestamp};
 use crate::log::line::Terms;
 use crate::log::producers::Verdict;
+use crate::log::transactions::Effect;
 use crate::metrics;
 use crate::record::batch;
 use crate::store::is_full;
@@ -63,6 +64,11 @@ impl Lane {
         let mut members = Vec::with_capacity(group.parts.len());
         let mut publish = Vec::with_capacity(group.parts.len());
         for (part, verdict) in group.parts.iter().zip(verdicts) {
+            let Some(verdict) = verdict else {
+                let (first, start) = (Offset(0), Offset(0));
+                placed.push(Placed { log: part.log, first, arrived: now, start, duplicate: false });
+                continue;
+            };
             let slot = self.slots.get_mut(&part.log).expect("decided for this log a moment ago");
             let start = slot.line.start;
             match verdict {
@@ -75,14 +81,17 @@ impl Lane {
                     let bytes = slot.copy_in(&part.batch.bytes, first, arrived);
                     metrics::APPENDED_RECORDS.add(part.batch.header.record_count.max(0) as u64);
                     metrics::APPENDED_BYTES.add(bytes.len() as u64);
-                    slot.line.place(&part.batch.header, first, arrived);
+                    let effect = Effect::of(&part.batch.header, &part.batch.bytes);
+                    slot.line.place(&part.batch.header, effect, first, arrived);
                     slot.unpublished += 1;
                     self.flying_bytes += bytes.len() as u64;
                     let max_time =
                         if slot.line.rules.append_time { arrived } else { Timestamp(part.batch.header.max_timestamp) };
                     members.push(Member { log: part.log, first, arrived, bytes: bytes.len() as u32 });
                     placed.push(Placed { log: part.log, first, arrived, start, duplicate: false });
-                    publish.push((part.log, Entry { first, end: slot.line.next, bytes, arrived, max_time, frame: 0 }));
+                    let (end, frame, stable) = (slot.line.next, 0, first);
+                    let entry = Entry { first, end, bytes, arrived, max_time, frame, effect, stable };
+                    publish.push((part.log, entry));
                 }
             }
         }
@@ -98,7 +107,8 @@ impl Lane {
     }
 
     /// Judges every part before any is placed: all or none.
-    pub(super) fn decide(&self, group: &Group) -> Result<Vec<Verdict>, Refused> {
+    /// `None`: the end of a transaction in a log that is gone, which is nobody's loss.
+    pub(super) fn decide(&self, group: &Group) -> Result<Vec<Option<Verdict>>, Refused> {
         let refuse = |part, error| Refused { part, error };
         if self.stopping.is_some() {
             return Err(refuse(0, Error::ShuttingDown));
@@ -106,10 +116,17 @@ impl Lane {
         let mut verdicts = Vec::with_capacity(group.parts.len());
         let mut ends: Vec<(LogId, Offset)> = Vec::new();
         for (i, part) in group.parts.iter().enumerate() {
-            let slot = self.slots.get(&part.log).ok_or(refuse(i, Error::NoSuchLog))?;
+            let Some(slot) = self.slots.get(&part.log) else {
+                if group.origin == Origin::Ledger && part.batch.header.is_control() {
+                    verdicts.push(None);
+                    continue;
+                }
+                return Err(refuse(i, Error::NoSuchLog));
+            };
             let known = ends.iter().position(|(log, _)| *log == part.log);
             let next = known.map_or(slot.line.next, |k| ends[k].1);
-            let terms = Terms { expect: part.expect, shard: part.shard, origin: group.origin };
+            let Part { expect, shard, joins, .. } = *part;
+            let terms = Terms { expect, shard, joins, origin: group.origin };
             let verdict = slot.line.decide(&part.batch.header, terms, next).map_err(|unfit| refuse(i, unfit.into()))?;
             if self.room_bytes == 0 && group.origin == Origin::Client {
                 metrics::FULL.inc();
@@ -122,7 +139,7 @@ impl Lane {
                     None => ends.push((part.log, end)),
                 }
             }
-            verdicts.push(verdict);
+            verdicts.push(Some(verdict));
         }
         Ok(verdicts)
     }

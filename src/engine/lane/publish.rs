@@ -8,6 +8,7 @@ use tokio::sync::oneshot;
 use super::{Flight, Lane, Outgoing, Then};
 use crate::engine::frame::{self, Fact};
 use crate::engine::sabotage::{self, Bug};
+use crate::engine::tail::Entry;
 use crate::ids::Timestamp;
 use crate::metrics;
 use crate::record::batch;
@@ -137,7 +138,11 @@ impl Lane {
             }
             let mut view = slot.shared.view();
             view.end = entry.end;
-            view.tail.push_back(entry);
+            if let Some(effect) = entry.effect {
+                view.transactions.apply(effect, entry.first);
+            }
+            let stable = view.transactions.stable(entry.end);
+            view.tail.push_back(Entry { stable, ..entry });
             view.wake();
         }
         match flight.then {

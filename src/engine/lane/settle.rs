@@ -12,6 +12,7 @@ use crate::engine::table;
 use crate::engine::tail::Extent;
 use crate::engine::vault::{Job, Segment};
 use crate::ids::{LogId, Timestamp};
+use crate::log::transactions::Aborted;
 use crate::store::journal::FrameNo;
 
 /// How many logs and bytes one round of settling takes at most.
@@ -80,6 +81,9 @@ impl Lane {
             entries.push(entry.clone());
         }
         let first = entries.first()?;
+        let end = entries.last().map_or(first.end, |last| last.end);
+        let within = |a: &&Aborted| first.first <= a.marker && a.marker < end;
+        let aborted = view.transactions.aborted().iter().filter(within).copied().collect();
         let rules = &slot.line.rules;
         let last = view.extents.last().filter(|x| {
             let full = x.settled.bytes + bytes > rules.segment_bytes;
@@ -97,7 +101,7 @@ impl Lane {
         }
         drop(view);
         slot.settling = true;
-        Some(Job { segment, from, entries })
+        Some(Job { segment, from, entries, aborted })
     }
 
     pub(super) fn record_settled(&mut self, done: Vec<(Arc<Segment>, Settled)>) {
@@ -128,6 +132,7 @@ impl Lane {
         if !bases.is_empty() {
             self.tasks.push(Task::RemoveSegments(log, bases));
         }
+        slot.line.transactions.forget(settled.end);
         self.cached.push_back((log, settled.end));
         self.forget_unsettled(log, unsettled);
     }
@@ -173,6 +178,7 @@ impl Lane {
                 self.tail_bytes -= entry.bytes.len() as u64;
                 view.tail.pop_front();
             }
+            view.forget_given_up();
         }
     }
 

@@ -134,7 +134,7 @@ fn place(cx: &Cx, version: i16, request: ProduceRequest, permit: Permit) -> Vec<
             // One group for each partition: one that is refused leaves the others alone. The memory of the frame is
             // given back with its last batch.
             let permit = permit.take_if(|_| Some(at) == last).unwrap_or_default();
-            let part = Part { log, batch, expect: None, shard: None };
+            let part = Part::new(log, batch);
             let group = Group { parts: vec![part], origin: Origin::Client };
             Fate::Placed { receipt: cx.engine.append(group, permit), log_append_time }
         }

@@ -30,7 +30,7 @@ fn batch(id: i64, epoch: i16, sequence: i32, count: i32) -> Header {
 fn after(written: &[Header]) -> Producers {
     let mut producers = Producers::EMPTY;
     for (header, number) in written.iter().zip(1..) {
-        producers.apply(header, Offset(100 * number), Timestamp(1000 * number as i64), NO_LIMIT);
+        producers.apply(header, None, Offset(100 * number), Timestamp(1000 * number as i64), NO_LIMIT);
     }
     producers
 }
@@ -101,7 +101,7 @@ fn a_batch_without_sequence_moves_the_epoch_only() {
     let mut producers = after(&[batch(1, 0, 0, 10)]);
     let marker = batch(1, 4, -1, 1);
     assert_eq!(producers.decide(&marker), Ok(Verdict::New));
-    producers.apply(&marker, Offset(5), Timestamp(5), NO_LIMIT);
+    producers.apply(&marker, None, Offset(5), Timestamp(5), NO_LIMIT);
     assert_eq!(producers.decide(&batch(1, 3, 0, 1)), Err(SequenceError::Fenced));
     assert_eq!(producers.decide(&batch(1, 4, 0, 1)), Ok(Verdict::New));
     assert_eq!(producers.decide(&batch(1, 4, 1, 1)), Err(SequenceError::OutOfOrder));
@@ -111,10 +111,10 @@ fn a_batch_without_sequence_moves_the_epoch_only() {
 #[test]
 fn silence_is_forgotten() {
     let mut producers = after(&[batch(1, 0, 0, 1), batch(2, 0, 0, 1), batch(3, 0, 0, 1)]);
-    assert_eq!(producers.expire(Timestamp(3_999), 3_000), 0);
-    assert_eq!(producers.expire(Timestamp(4_000), 3_000), 1);
+    assert_eq!(producers.expire(Timestamp(3_999), 3_000, |_| false), 0);
+    assert_eq!(producers.expire(Timestamp(4_000), 3_000, |_| false), 1);
     assert_eq!(producers.iter().map(|active| active.id).collect::<Vec<_>>(), [2, 3]);
-    assert_eq!(producers.expire(Timestamp(i64::MAX), 2_000), 2);
+    assert_eq!(producers.expire(Timestamp(i64::MAX), 2_000, |_| false), 2);
     assert_eq!((producers.is_empty(), producers.heap_bytes()), (true, 0));
 }
 
@@ -122,18 +122,18 @@ fn silence_is_forgotten() {
 fn over_the_limit_the_longest_silent_go() {
     let mut producers = Producers::EMPTY;
     for id in 0..40 {
-        producers.apply(&batch(id, 0, 0, 1), Offset(0), Timestamp(id), 40);
+        producers.apply(&batch(id, 0, 0, 1), None, Offset(0), Timestamp(id), 40);
     }
     // 0 speaks again and is not the longest silent any more.
-    producers.apply(&batch(0, 0, 1, 1), Offset(0), Timestamp(100), 40);
-    producers.apply(&batch(77, 0, 0, 1), Offset(0), Timestamp(101), 40);
+    producers.apply(&batch(0, 0, 1, 1), None, Offset(0), Timestamp(100), 40);
+    producers.apply(&batch(77, 0, 0, 1), None, Offset(0), Timestamp(101), 40);
     let expected: Vec<i64> = [0].into_iter().chain(6..40).chain([77]).collect();
     assert_eq!(producers.iter().map(|active| active.id).collect::<Vec<_>>(), expected);
     let mut none = Producers::EMPTY;
-    none.apply(&batch(1, 0, 0, 1), Offset(0), Timestamp(0), 0);
+    none.apply(&batch(1, 0, 0, 1), None, Offset(0), Timestamp(0), 0);
     assert!(none.is_empty());
     for id in 0..10 {
-        none.apply(&batch(id, 0, 0, 1), Offset(0), Timestamp(0), 1);
+        none.apply(&batch(id, 0, 0, 1), None, Offset(0), Timestamp(0), 1);
         assert_eq!(none.iter().map(|active| active.id).collect::<Vec<_>>(), [id]);
     }
 }
@@ -143,7 +143,7 @@ fn nothing_costs_nothing_and_one_costs_little() {
     assert_eq!(Producers::EMPTY.heap_bytes(), 0);
     assert_eq!(size_of::<Producers>(), 24);
     let one = after(&[batch(1, 0, 0, 1)]);
-    assert!(one.heap_bytes() <= 160, "{}", one.heap_bytes());
+    assert!(one.heap_bytes() <= 168, "{}", one.heap_bytes());
 }
 
 #[test]
@@ -153,12 +153,14 @@ fn a_snapshot_has_the_drawn_layout() {
     let expected = [
         b"before".as_slice(),
         b"IFPR",
-        &[0, 1],
+        &[0, 2],
         &[0, 0, 0, 1],
         &[0, 0, 0, 0, 0, 0, 0, 5],
         &[0, 2],
         &[0, 0, 0, 0, 0, 0, 0, 40],
         &[0, 0, 0, 0, 0, 0, 0x03, 0xe8],
+        &[0xff; 4],
+        &[0; 8],
         &[1],
         &[0, 0, 0, 9],
         &[0, 0, 0, 2],
@@ -194,10 +196,10 @@ fn a_snapshot_that_its_checksum_vouches_for_may_still_be_wrong() {
         bytes.extend_from_slice(&crc32c::crc32c(&bytes).to_be_bytes());
         Producers::decode(&bytes)
     };
-    let producer = |id: i64, count: u8| [&id.to_be_bytes()[..], &[0; 18], &[count]].concat();
-    assert_eq!(sealed(&[&[0, 2], &[0; 4]]), Err(SnapshotError::Version { found: 2 }));
-    assert_eq!(sealed(&[&[0, 1], &[0xff; 4]]), Err(SnapshotError::Short { bytes: 14 }));
-    assert_eq!(sealed(&[&[0, 1], &[0; 4], &[0]]), Err(SnapshotError::Malformed { producer: 0 }));
+    let producer = |id: i64, count: u8| [&id.to_be_bytes()[..], &[0; 30], &[count]].concat();
+    assert_eq!(sealed(&[&[0, 3], &[0; 4]]), Err(SnapshotError::Version { found: 3 }));
+    assert_eq!(sealed(&[&[0, 2], &[0xff; 4]]), Err(SnapshotError::Short { bytes: 14 }));
+    assert_eq!(sealed(&[&[0, 2], &[0; 4], &[0]]), Err(SnapshotError::Malformed { producer: 0 }));
     let table = [
         (vec![producer(-1, 0)], 0),
         (vec![producer(1, 0), producer(1, 0)], 1),
@@ -209,7 +211,7 @@ fn a_snapshot_that_its_checksum_vouches_for_may_still_be_wrong() {
     ];
     for (parts, wrong) in table {
         let producers = parts.iter().filter(|part| part.len() == PRODUCER_BYTES).count() as u32;
-        let mut body: Vec<&[u8]> = vec![&[0, 1]];
+        let mut body: Vec<&[u8]> = vec![&[0, 2]];
         let count = producers.to_be_bytes();
         body.push(&count);
         body.extend(parts.iter().map(Vec::as_slice));
@@ -313,7 +315,7 @@ proptest! {
             prop_assert_eq!(verdict, model.decide(&header), "{:?}", header);
             if verdict == Ok(Verdict::New) {
                 let arrived = Timestamp(now);
-                producers.apply(&header, next, arrived, NO_LIMIT);
+                producers.apply(&header, None, next, arrived, NO_LIMIT);
                 model.written.push(Wrote { header, sequences: sequences(&header), first: next, arrived });
                 next = next.plus(header.offsets());
             }
