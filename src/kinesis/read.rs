@@ -4,7 +4,7 @@
 
 use crate::aws::write::Out;
 use crate::engine::catalog::Shard;
-use crate::engine::{Error, Fetch, Read, Stored, Until};
+use crate::engine::{Error, Fetch, Filter, Page, Read, Stored, Until};
 use crate::ids::{LogId, Offset, ShardNo, StreamId, Timestamp};
 use crate::kinesis::Kinesis;
 use crate::kinesis::limits::Limit;
@@ -67,8 +67,9 @@ impl<'s> Cursor<'s> {
         self.shard.end.is_some_and(|end| self.next >= end)
     }
 
-    /// Shows what there is in one batch, as elements of the list that `out` is in.
-    pub fn show(&mut self, stored: &Stored, skipped: &mut Skipped, out: &mut Out) {
+    /// Shows what there is in one batch, as elements of the list that `out` is in, unless `filter` says that nobody sees it:
+    /// a marker, or what a transaction wrote that was given up.
+    pub fn show(&mut self, stored: &Stored, filter: &mut Filter, skipped: &mut Skipped, out: &mut Out) {
         let batch = match batch::trust(stored.bytes.clone()) {
             Ok(batch) => batch,
             Err(error) => {
@@ -78,13 +79,14 @@ impl<'s> Cursor<'s> {
                 return;
             }
         };
+        let shows = filter.shows(&batch.header, &batch.bytes);
         let base = batch.header.base_offset.max(0) as u64;
         let behind = Offset(base + batch.header.offsets());
         if behind <= self.next {
             return;
         }
         self.seen = stored.arrived;
-        if !batch.header.is_control() && !self.show_records(&batch, base, stored.arrived, skipped, out) {
+        if shows && !self.show_records(&batch, base, stored.arrived, skipped, out) {
             return;
         }
         self.next = self.next.max(behind);
@@ -210,11 +212,12 @@ impl Kinesis {
             }
             pages += 1;
             match self.page(log, cursor).await {
-                Ok(batches) if batches.is_empty() => break,
-                Ok(batches) => {
+                Ok(page) if page.batches.is_empty() => break,
+                Ok(page) => {
                     let before = cursor.next;
-                    for stored in &batches {
-                        cursor.show(stored, &mut skipped, out);
+                    let mut filter = Filter::new(page.aborted);
+                    for stored in &page.batches {
+                        cursor.show(stored, &mut filter, &mut skipped, out);
                         if cursor.unread.is_some() || cursor.at_end() {
                             break;
                         }
@@ -241,7 +244,7 @@ impl Kinesis {
         result
     }
 
-    async fn page(&self, log: LogId, cursor: &Cursor<'_>) -> Result<Vec<Stored>, Error> {
+    async fn page(&self, log: LogId, cursor: &Cursor<'_>) -> Result<Page, Error> {
         // Little is asked for where little can be answered: the first batch comes whatever its size.
         let max_bytes = match cursor.records_left {
             0 => 1,
@@ -250,8 +253,8 @@ impl Kinesis {
         let read = Read { log, from: cursor.next, max_bytes, until: Until::Committed };
         let want = Fetch { reads: vec![read], min_bytes: 0, max_bytes, deadline: self.engine.clock().now() };
         match self.engine.fetch(want).await.pop() {
-            Some(page) => page.map(|page| page.batches),
-            None => Ok(Vec::new()),
+            Some(page) => page,
+            None => Err(Error::ShuttingDown),
         }
     }
 }

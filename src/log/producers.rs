@@ -298,8 +298,9 @@ impl Producers {
         }
         let index = self.find(id).unwrap_or_else(|place| place);
         let nothing = Timestamp(-1);
-        self.known
-            .insert(index, Known {
+        self.known.insert(
+            index,
+            Known {
                 id,
                 epoch,
                 last_timestamp: nothing,
@@ -307,7 +308,8 @@ impl Producers {
                 coordinator_epoch: -1,
                 behind_marker: Offset(0),
                 batches: Batches::default(),
-            });
+            },
+        );
         index
     }
 

@@ -33,7 +33,11 @@ pub enum Effect {
     Wrote {
         producer: i64,
     },
-    Ended { producer: i64, how: Marker, coordinator_epoch: i32 },
+    Ended {
+        producer: i64,
+        how: Marker,
+        coordinator_epoch: i32,
+    },
 }
 
 impl Effect {

@@ -97,7 +97,8 @@ async fn careful_readers_see_what_was_decided_and_not_given_up() {
             let producer = chance.i64(0..4);
             match chance.u32(0..100) {
                 0..60 => {
-                    let placed = write(&engine, log, producer, sequences[producer as usize], chance.usize(1..400)).await;
+                    let placed =
+                        write(&engine, log, producer, sequences[producer as usize], chance.usize(1..400)).await;
                     model.wrote(Some(producer), placed.unwrap().first);
                     sequences[producer as usize] += 1;
                 }

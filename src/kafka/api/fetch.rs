@@ -18,7 +18,8 @@ use crate::kafka::cx::{self, Call, Cx};
 use crate::kafka::error::Code;
 use crate::kafka::session::{NO_SESSION, Place, Said, Topic, Turn, Want};
 use crate::kafka::wire::messages::fetch::{
-    EpochEndOffset, FetchRequest, FetchResponse, FetchableTopicResponse, LeaderIdAndEpoch, NodeEndpoint, PartitionData,
+    AbortedTransaction, EpochEndOffset, FetchRequest, FetchResponse, FetchableTopicResponse, LeaderIdAndEpoch,
+    NodeEndpoint, PartitionData,
 };
 use crate::kafka::wire::{Rope, Uuid};
 use crate::record::batch;
@@ -244,11 +245,14 @@ fn show(version: i16, until: Until, partition: i32, page: Result<Page, Error>) -
     if version < 10 && page.batches.iter().any(|stored| is_zstd(&stored.bytes)) {
         return failed(partition, Code::UnsupportedCompressionType);
     }
+    let aborted =
+        page.aborted.iter().map(|a| AbortedTransaction { producer_id: a.producer, first_offset: a.first.0 as i64 });
+    let aborted = (until == Until::Committed).then(|| aborted.collect());
     let mut records = Rope::new();
     page.batches.into_iter().for_each(|stored| records.push(stored.bytes));
     PartitionData {
-        // Nothing was aborted: no transaction is served yet. Null means the same to a reader of everything.
-        aborted_transactions: (until == Until::Committed).then(Vec::new),
+        // By first offset (clients rely on it); null to a reader of everything.
+        aborted_transactions: aborted,
         records: Some(records),
         ..bounded(partition, page.bounds)
     }

@@ -47,11 +47,11 @@ fn ten(codec: Codec, base: u64) -> Stored {
 /// What a cursor shows of some batches: the elements, and what it stepped over.
 fn show(cursor: &mut Cursor<'_>, batches: &[Stored]) -> (Vec<serde_json::Value>, Skipped) {
     let mut out = Out::default();
-    let mut skipped = Skipped::default();
+    let (mut skipped, mut filter) = (Skipped::default(), Filter::new(Vec::new()));
     out.begin();
     out.list("Records");
     for stored in batches {
-        cursor.show(stored, &mut skipped, &mut out);
+        cursor.show(stored, &mut filter, &mut skipped, &mut out);
         if cursor.unread.is_some() || cursor.at_end() {
             break;
         }
