@@ -97,7 +97,8 @@ pub fn iterate(batch: &Batch, limits: Limits) -> Result<Records, RecordsError> {
     open(batch, limits).map(Opened::into_records)
 }
 
-/// How a transaction ended and the epoch of the coordinator that ended it, if this control batch says so. Compaction can leave one without its record.
+/// How a transaction ended and the epoch of the coordinator that ended it, if this control batch says so. Compaction can
+/// leave one without its record.
 pub fn marker_of(control: &[u8]) -> Option<(Marker, i32)> {
     // Copied: a marker is 78 bytes, and they are rare.
     let control = batch::trust(Bytes::copy_from_slice(control)).ok()?;
