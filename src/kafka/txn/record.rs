@@ -68,8 +68,8 @@ fn value(transaction: &Transaction) -> TransactionLogValue {
         transaction_status: *status as i8,
         // As Kafka does: null where a transaction cannot have any.
         transaction_partitions: (*status != Status::Empty).then_some(topics),
-        last_update_timestamp_ms: updated.0,
-        start_timestamp_ms: started.0,
+        transaction_last_update_timestamp_ms: updated.0,
+        transaction_start_timestamp_ms: started.0,
         client_transaction_version: if *bumps { 2 } else { 0 },
         ..Default::default()
     };
@@ -99,8 +99,8 @@ fn transaction(value: TransactionLogValue) -> Result<Transaction, Malformed> {
         timeout_ms: value.transaction_timeout_ms,
         status,
         partitions: partitions.collect(),
-        started: Timestamp(value.start_timestamp_ms),
-        updated: Timestamp(value.last_update_timestamp_ms),
+        started: Timestamp(value.transaction_start_timestamp_ms),
+        updated: Timestamp(value.transaction_last_update_timestamp_ms),
         bumps: value.client_transaction_version >= 2,
     })
 }

@@ -46,7 +46,8 @@ impl fmt::Display for WireError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{}", self.message)?;
         if !self.field.is_empty() {
-            write!(f, ".{}", self.field)?;
+            // Names that are words of Rust too stand with a prefix in declarations.
+            write!(f, ".{}", self.field.trim_start_matches("r#"))?;
         }
         write!(f, " at byte {}: ", self.position)?;
         match self.what {

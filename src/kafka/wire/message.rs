@@ -297,7 +297,7 @@ macro_rules! structs {
             #[cfg(test)]
             fn describe(&self, path: &str, out: &mut Vec<String>) {
                 $(
-                    let path_of_field = format!("{path}.{}", stringify!($field));
+                    let path_of_field = format!("{path}.{}", stringify!($field).trim_start_matches("r#"));
                     $crate::kafka::wire::field::Field::describe(&self.$field, &path_of_field, out);
                 )*
             }

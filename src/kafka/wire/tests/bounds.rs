@@ -226,3 +226,4 @@ macro_rules! hostile {
 }
 
 every_message!(hostile);
+every_record!(hostile);

@@ -35,9 +35,4 @@ macro_rules! identity {
 }
 
 every_message!(identity);
-
-// Kafka's records of groups are not among the messages of the peer codec.
-identity! {
-    group_records: OffsetCommitKey OffsetCommitValue GroupMetadataKey GroupMetadataValue;
-    transaction_records: TransactionLogKey TransactionLogValue;
-}
+every_record!(identity);

@@ -86,7 +86,6 @@ fn cases_are_written_when_a_file_is_named() {
         return;
     };
     every_message!(cases);
-    cases! { group_records: OffsetCommitKey OffsetCommitValue GroupMetadataKey GroupMetadataValue; }
-    cases! { transaction_records: TransactionLogKey TransactionLogValue; }
+    every_record!(cases);
     std::fs::write(file, lines).expect("the file of cases can be written");
 }
