@@ -44,7 +44,7 @@ fn main() {
     let mut producers = Producers::EMPTY;
     let known = built(Codec::None, 1, b"value").header;
     for id in 0..1_000 {
-        producers.apply(&batch::Header { producer_id: id, ..known }, None, Offset(0), Timestamp(0), usize::MAX);
+        producers.apply(&batch::Header { producer_id: id, ..known }, None, Offset(0), Timestamp(0));
     }
     let next = batch::Header { producer_id: 500, base_sequence: 1, ..known };
     line("decide among 1,000 producers", 0, || producers.decide(black_box(&next)).is_ok());

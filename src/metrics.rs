@@ -72,6 +72,10 @@ metrics! {
         "Logs in the catalog.";
     GIVEN_UP_SEGMENTS: Counter = "interfluve_given_up_segments_total",
         "Segments removed because their records were given up, by retention or on request.";
+    PRODUCERS: Gauge = "interfluve_producers",
+        "Idempotent producers remembered, counted once for each log they wrote to.";
+    FORGOTTEN_PRODUCERS: Counter = "interfluve_forgotten_producers_total",
+        "Producers forgotten because there were more than producers.limit.";
     SWEPT_FILES: Counter = "interfluve_swept_files_total",
         "Files removed at the start that a removal before it had been cut short of.";
     DAMAGED_BATCHES: Counter = "interfluve_damaged_batches_total",

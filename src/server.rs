@@ -227,6 +227,7 @@ fn engine_options(settings: &ServerSettings) -> engine::Options {
             unsettled_bytes: settings.unsettled_limit_bytes,
             journal_bytes: settings.journal_limit_bytes,
             tail_bytes: settings.tail_limit_bytes,
+            producers: settings.producers_limit,
         },
         journal_file_bytes: settings.journal_file_bytes,
         fetch_disk_limit_bytes: settings.fetch_disk_limit_bytes,

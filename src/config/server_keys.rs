@@ -165,6 +165,13 @@ const OWN: &[Key] = &[
         "86400000",
         "How long a log remembers an idempotent producer that is silent.",
     ),
+    key(
+        "producers.limit",
+        Section::Groups,
+        whole(1000, INT, Unit::Count),
+        "100000",
+        "Most idempotent producers remembered, counted once per log they wrote to; beyond it the longest silent go.",
+    ),
     // ── limits
     key(
         "socket.request.max.bytes",

@@ -308,6 +308,7 @@ impl Default for Options {
                 unsettled_bytes: 48 << 20,
                 journal_bytes: 96 << 20,
                 tail_bytes: 48 << 20,
+                producers: 100_000,
             },
             journal_file_bytes: 32 << 20,
             // As many as the journal's limit holds: a file that is used again has its blocks and its memory already.

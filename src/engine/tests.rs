@@ -7,7 +7,7 @@ use std::sync::Arc;
 
 use super::catalog::{Born, Create, Kind, Stream};
 use super::*;
-use crate::record::build::{Builder, NewRecord};
+use crate::record::build::{Builder, NewRecord, Producer};
 use crate::record::compress::Codec;
 use crate::record::{batch, records};
 use crate::store::memory::MemDisk;
@@ -20,7 +20,13 @@ pub(super) async fn open(disk: &MemDisk, options: Options) -> Arc<Engine> {
 /// Small enough that a few records settle, roll journal files and evict.
 pub(super) fn small() -> Options {
     Options {
-        lane: lane::Limits { settle_bytes: 4_000, unsettled_bytes: 40_000, journal_bytes: 40_000, tail_bytes: 10_000 },
+        lane: lane::Limits {
+            settle_bytes: 4_000,
+            unsettled_bytes: 40_000,
+            journal_bytes: 40_000,
+            tail_bytes: 10_000,
+            producers: 50,
+        },
         journal_file_bytes: 16_384,
         ..Options::default()
     }
@@ -292,6 +298,42 @@ async fn a_full_disk_refuses_writes_and_takes_them_again_when_there_is_room() {
     engine.close().await;
 }
 
+/// A batch of one record of an idempotent producer.
+fn numbered(producer: i64, sequence: i32) -> Batch {
+    let mut builder = Builder::new(Codec::None).producer(Producer { id: producer, epoch: 0, sequence });
+    builder.push(&NewRecord { timestamp: Timestamp(1), key: None, value: Some(b"v"), headers: &[] });
+    builder.finish()
+}
+
+#[tokio::test]
+async fn of_too_many_producers_the_longest_silent_are_forgotten_wherever_they_wrote() {
+    let disk = MemDisk::new();
+    let engine = open(&disk, small()).await;
+    let stream = new_stream(&engine, "s", 3, &[]).await;
+    let write = async |engine: &Engine, producer: i64, sequence: i32| {
+        let log = stream.logs[producer as usize % 3];
+        engine.append(group(log, numbered(producer, sequence)), Permit::default()).await.map(|placed| placed[0])
+    };
+    for producer in 0..50 {
+        engine.clock.set(Timestamp(engine.clock.now().0 + 1));
+        write(&engine, producer, 0).await.unwrap();
+    }
+    // Heard of again, so not silent any more.
+    engine.clock.set(Timestamp(engine.clock.now().0 + 1));
+    write(&engine, 0, 1).await.unwrap();
+    write(&engine, 50, 0).await.unwrap();
+    // Whoever is remembered is held to his next sequence; who was forgotten may begin anywhere.
+    for (producer, remembered) in [(0, true), (1, false), (8, false), (9, true), (49, true), (50, true)] {
+        assert_eq!(write(&engine, producer, 7).await.is_err(), remembered, "producer {producer}");
+    }
+    assert!(write(&engine, 0, 1).await.unwrap().duplicate);
+    engine.close().await;
+    let options = Options { lane: lane::Limits { producers: 10, ..small().lane }, ..small() };
+    let engine = open(&disk, options).await;
+    assert!(write(&engine, 20, 5).await.is_ok(), "a lower limit holds from the start on");
+    engine.close().await;
+}
+
 /// How many records of a log every power cut leaves.
 async fn survivors(disk: &MemDisk, log: LogId) -> u64 {
     let mut least = u64::MAX;
@@ -345,8 +387,13 @@ async fn what_is_not_synced_for_an_hour_is_synced_when_memory_asks_for_it() {
 
 /// No reserve of the disk's room, and nothing settled: the journal alone is filled.
 fn roomless() -> Options {
-    let lane =
-        lane::Limits { settle_bytes: 1 << 20, unsettled_bytes: 1 << 20, journal_bytes: 1 << 20, tail_bytes: 1 << 20 };
+    let lane = lane::Limits {
+        settle_bytes: 1 << 20,
+        unsettled_bytes: 1 << 20,
+        journal_bytes: 1 << 20,
+        tail_bytes: 1 << 20,
+        producers: 50,
+    };
     Options { reserve_free_bytes: 0, maintenance_ms: 20, journal_file_bytes: 64 << 10, lane, ..Options::default() }
 }
 

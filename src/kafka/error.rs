@@ -218,8 +218,6 @@ impl From<&Error> for Code {
             Error::Sequence(SequenceError::OutOfOrder) => Code::OutOfOrderSequenceNumber,
             Error::Sequence(SequenceError::Fenced) => Code::InvalidProducerEpoch,
             Error::Sequence(SequenceError::InvalidTransaction) => Code::InvalidTxnState,
-            Error::Sequence(SequenceError::DuplicateForgotten) => Code::DuplicateSequenceNumber,
-            Error::Sequence(SequenceError::UnknownProducer) => Code::UnknownProducerId,
             Error::TooLarge { limit: _ } => Code::MessageTooLarge,
             Error::Invalid(_) => Code::InvalidRequest,
             // Kafka's own code for a batch whose stored bytes fail their checksum on the way out.

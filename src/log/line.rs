@@ -41,9 +41,6 @@ impl Default for Rules {
     }
 }
 
-/// The most producers one log remembers; beyond it those silent longest are forgotten.
-pub const PRODUCERS_LIMIT: usize = 10_000;
-
 /// The writing end of one log.
 #[derive(Clone, Debug, Default)]
 pub struct Line {
@@ -148,7 +145,7 @@ impl Line {
     pub fn place(&mut self, header: &Header, effect: Option<Effect>, first: Offset, arrived: Timestamp) {
         self.next = first.plus(header.offsets());
         self.last_arrived = arrived;
-        self.producers.apply(header, effect, first, arrived, PRODUCERS_LIMIT);
+        self.producers.apply(header, effect, first, arrived);
         if let Some(effect) = effect {
             self.transactions.apply(effect, first);
         }

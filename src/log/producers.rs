@@ -14,6 +14,10 @@
 //! |                                | the next sequence (2³¹-1 is before 0)  | new                          |
 //! |                                | any other                              | out of order                 |
 //!
+//! So "unknown producer" is never said (since KIP-360 a log that knows nothing takes any sequence), and neither is
+//! "duplicate sequence" of a batch older than the last five: that it was ever written is not known, clients take the
+//! answer for success, and Kafka 4 says "out of order".
+//!
 //! A snapshot, all numbers big-endian, producers by rising id, batches from the oldest:
 //!
 //! ```text
@@ -66,12 +70,6 @@ pub enum SequenceError {
     Fenced,
     /// Not what the producer's transaction in this log allows: it has ended, or the batch is not part of the open one.
     InvalidTransaction,
-    /// A duplicate of a batch older than the five remembered. Not given by [`Producers::decide`]: the log cannot be
-    /// sure that such a batch was ever written, clients take the answer for success, and Kafka 4 says "out of order".
-    DuplicateForgotten,
-    /// The log knows nothing of this producer and the sequence is not 0 where it must be. Not given yet: only a
-    /// transaction must begin at 0 (KIP-890).
-    UnknownProducer,
 }
 
 /// One producer, as [`Producers::iter`] shows it.
@@ -148,20 +146,14 @@ impl Producers {
     }
 
     /// Remembers a batch that was given the place `first`. It was new by [`Producers::decide`], or is read back from
-    /// the log: never refused. Over `limit` producers, those that were silent longest are forgotten, an eighth at once.
-    pub fn apply(&mut self, header: &Header, effect: Option<Effect>, first: Offset, arrived: Timestamp, limit: usize) {
+    /// the log: never refused. How many producers there may be is up to the caller.
+    pub fn apply(&mut self, header: &Header, effect: Option<Effect>, first: Offset, arrived: Timestamp) {
         if !header.has_producer() {
             return;
         }
         let index = match self.find(header.producer_id) {
             Ok(index) => index,
-            Err(_) if limit == 0 => return,
-            Err(_) => {
-                if self.known.len() >= limit {
-                    self.forget_silent(limit - limit.div_ceil(8));
-                }
-                self.insert(header.producer_id, header.producer_epoch)
-            }
+            Err(_) => self.insert(header.producer_id, header.producer_epoch),
         };
         let known = &mut self.known[index];
         if header.producer_epoch < known.epoch {
@@ -313,15 +305,13 @@ impl Producers {
         index
     }
 
-    /// Keeps the `keep` producers that were heard of last; of those heard at one moment, the higher ids.
-    fn forget_silent(&mut self, keep: usize) {
-        let forget = self.known.len().saturating_sub(keep);
-        if forget == 0 {
-            return;
-        }
-        let mut order: Vec<(Timestamp, i64)> = self.known.iter().map(|known| (known.arrived, known.id)).collect();
-        let (_, &mut newest_forgotten, _) = order.select_nth_unstable(forget - 1);
-        self.known.retain(|known| (known.arrived, known.id) > newest_forgotten);
+    /// Forgets every producer that was heard of last at `last`'s moment or before; of those heard of at that moment, only
+    /// the ids up to `last`'s. None that has to be kept; says how many.
+    pub fn forget_up_to(&mut self, last: (Timestamp, i64), keep: impl Fn(i64) -> bool) -> usize {
+        let before = self.known.len();
+        self.known.retain(|known| (known.arrived, known.id) > last || keep(known.id));
+        self.give_back();
+        before - self.known.len()
     }
 
     fn give_back(&mut self) {

@@ -465,6 +465,8 @@ fn options(dice: &mut Dice) -> Options {
             unsettled_bytes: dice.range(8_000, 60_000),
             journal_bytes: dice.range(10_000, 80_000),
             tail_bytes: dice.range(1_000, 30_000),
+            // More than there are: what a producer wrote is never forgotten in a world.
+            producers: 1_000,
         },
         journal_file_bytes: dice.range(8, 32) << 10,
         journal_spare_files: dice.below(3) as usize,

@@ -1,6 +1,8 @@
 //! Logs come, change and go: opened, trimmed, cut for a reshard, raised to a new epoch, removed. What has to be
 //! remembered is a fact in the journal and takes effect for readers when that is durable.
 
+use std::cmp::Ordering;
+
 use tokio::sync::oneshot;
 
 use super::{Lane, Outgoing, Slot, Task, Then};
@@ -9,6 +11,7 @@ use crate::engine::sabotage::{self, Bug};
 use crate::engine::{Bounds, Error};
 use crate::ids::{LogId, Offset, Timestamp};
 use crate::log::line::{Line, Rules};
+use crate::metrics;
 
 impl Lane {
     pub(super) fn open(&mut self, logs: Vec<(LogId, Rules)>) {
@@ -43,6 +46,7 @@ impl Lane {
             let in_memory: u64 = slot.shared.view().tail.iter().map(|e| e.bytes.len() as u64).sum();
             self.tail_bytes -= in_memory;
             self.unsettled_bytes -= slot.unsettled_bytes;
+            self.producers -= slot.line.producers.len();
             if let Some(frame) = slot.oldest {
                 self.by_age.remove(&(frame, log));
             }
@@ -146,7 +150,42 @@ impl Lane {
         for slot in self.slots.values_mut() {
             let Line { producers, transactions, .. } = &mut slot.line;
             // Who has a transaction open is still to be told that it ended.
-            producers.expire(now, after_ms, |id| transactions.began(id).is_some());
+            self.producers -= producers.expire(now, after_ms, |id| transactions.began(id).is_some());
         }
+    }
+
+    /// Beyond the limit, an eighth of all producers is forgotten, those first that were silent longest, whatever log they
+    /// wrote to: their next batch is taken whatever its sequence, as Kafka does after `producer.id.expiration.ms`.
+    pub(super) fn forget_silent_producers(&mut self) {
+        let limit = self.limits.producers;
+        if self.producers <= limit.max(self.producers_kept) {
+            return;
+        }
+        let mut heard: Vec<(Timestamp, LogId, i64)> = Vec::with_capacity(self.producers);
+        for (log, slot) in &self.slots {
+            let Line { producers, transactions, .. } = &slot.line;
+            // Who has a transaction open is still to be told that it ended.
+            let idle = producers.iter().filter(|producer| transactions.began(producer.id).is_none());
+            heard.extend(idle.map(|producer| (producer.arrived, *log, producer.id)));
+        }
+        let eighth = limit.div_ceil(8);
+        let excess = self.producers - (limit - eighth);
+        let forget = excess.min(heard.len());
+        // Where open transactions keep too many, it is not looked again at each newcomer.
+        self.producers_kept = if forget < excess { self.producers - forget + eighth } else { 0 };
+        if forget == 0 {
+            return;
+        }
+        let (_, &mut (moment, last, id), _) = heard.select_nth_unstable(forget - 1);
+        for (log, slot) in &mut self.slots {
+            let id = match (*log).cmp(&last) {
+                Ordering::Less => i64::MAX,
+                Ordering::Equal => id,
+                Ordering::Greater => i64::MIN,
+            };
+            let Line { producers, transactions, .. } = &mut slot.line;
+            self.producers -= producers.forget_up_to((moment, id), |id| transactions.began(id).is_some());
+        }
+        metrics::FORGOTTEN_PRODUCERS.add(forget as u64);
     }
 }

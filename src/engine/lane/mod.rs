@@ -38,6 +38,8 @@ pub struct Limits {
     pub journal_bytes: u64,
     /// Newest batches kept in memory, settled or not.
     pub tail_bytes: u64,
+    /// Idempotent producers that are remembered, each counted in every log it wrote to.
+    pub producers: usize,
 }
 
 /// The most that batches leave free in the journal, so that a full disk still has room for facts.
@@ -158,6 +160,10 @@ pub struct Lane {
     /// Settled batches still in memory, oldest first.
     cached: VecDeque<(LogId, Offset)>,
     tail_bytes: u64,
+    /// Producers remembered, in all logs together.
+    producers: usize,
+    /// Up to so many could not be forgotten when it was last tried.
+    producers_kept: usize,
     unsettled_bytes: u64,
     /// Placed and not yet published.
     flying_bytes: u64,
@@ -230,6 +236,8 @@ impl Lane {
             due: BTreeSet::new(),
             cached: VecDeque::new(),
             tail_bytes: 0,
+            producers: 0,
+            producers_kept: 0,
             unsettled_bytes: 0,
             flying_bytes: 0,
             settling: false,
@@ -253,6 +261,7 @@ impl Lane {
             lane.logs.insert(slot.shared.clone());
             slot.unsettled_bytes = bytes;
             slot.oldest = oldest;
+            lane.producers += slot.line.producers.len();
             lane.tail_bytes += bytes;
             lane.unsettled_bytes += bytes;
             if let Some(frame) = oldest {
@@ -263,6 +272,7 @@ impl Lane {
             }
             lane.slots.insert(id, slot);
         }
+        lane.forget_silent_producers();
         lane
     }
 
@@ -329,6 +339,7 @@ impl Lane {
             sync = Some(frame);
         }
         metrics::UNSETTLED_BYTES.set(self.unsettled_bytes as i64);
+        metrics::PRODUCERS.set(self.producers as i64);
         metrics::TAIL_BYTES.set(self.tail_bytes as i64);
         let stopped = self.stop_if_done();
         // Tasks may be all that is left to do before stopping, and nothing will tell when they are done.

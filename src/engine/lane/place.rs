@@ -82,7 +82,9 @@ impl Lane {
                     metrics::APPENDED_RECORDS.add(part.batch.header.record_count.max(0) as u64);
                     metrics::APPENDED_BYTES.add(bytes.len() as u64);
                     let effect = Effect::of(&part.batch.header, &part.batch.bytes);
+                    let known = slot.line.producers.len();
                     slot.line.place(&part.batch.header, effect, first, arrived);
+                    self.producers += slot.line.producers.len() - known;
                     slot.unpublished += 1;
                     self.flying_bytes += bytes.len() as u64;
                     let max_time =
@@ -96,6 +98,7 @@ impl Lane {
             }
         }
         drop(permit);
+        self.forget_silent_producers();
         if members.is_empty() {
             self.answer_duplicate(reply, placed);
             return Ok(());

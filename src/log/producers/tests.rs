@@ -5,7 +5,6 @@ use proptest::prelude::*;
 use super::*;
 use crate::record::batch::HEADER_BYTES;
 
-const NO_LIMIT: usize = usize::MAX;
 const MAX: i32 = i32::MAX;
 
 /// The header of `count` records of producer `id`.
@@ -30,7 +29,7 @@ fn batch(id: i64, epoch: i16, sequence: i32, count: i32) -> Header {
 fn after(written: &[Header]) -> Producers {
     let mut producers = Producers::EMPTY;
     for (header, number) in written.iter().zip(1..) {
-        producers.apply(header, None, Offset(100 * number), Timestamp(1000 * number as i64), NO_LIMIT);
+        producers.apply(header, None, Offset(100 * number), Timestamp(1000 * number as i64));
     }
     producers
 }
@@ -101,7 +100,7 @@ fn a_batch_without_sequence_moves_the_epoch_only() {
     let mut producers = after(&[batch(1, 0, 0, 10)]);
     let marker = batch(1, 4, -1, 1);
     assert_eq!(producers.decide(&marker), Ok(Verdict::New));
-    producers.apply(&marker, None, Offset(5), Timestamp(5), NO_LIMIT);
+    producers.apply(&marker, None, Offset(5), Timestamp(5));
     assert_eq!(producers.decide(&batch(1, 3, 0, 1)), Err(SequenceError::Fenced));
     assert_eq!(producers.decide(&batch(1, 4, 0, 1)), Ok(Verdict::New));
     assert_eq!(producers.decide(&batch(1, 4, 1, 1)), Err(SequenceError::OutOfOrder));
@@ -119,22 +118,15 @@ fn silence_is_forgotten() {
 }
 
 #[test]
-fn over_the_limit_the_longest_silent_go() {
-    let mut producers = Producers::EMPTY;
-    for id in 0..40 {
-        producers.apply(&batch(id, 0, 0, 1), None, Offset(0), Timestamp(id), 40);
-    }
-    // 0 speaks again and is not the longest silent any more.
-    producers.apply(&batch(0, 0, 1, 1), None, Offset(0), Timestamp(100), 40);
-    producers.apply(&batch(77, 0, 0, 1), None, Offset(0), Timestamp(101), 40);
-    let expected: Vec<i64> = [0].into_iter().chain(6..40).chain([77]).collect();
-    assert_eq!(producers.iter().map(|active| active.id).collect::<Vec<_>>(), expected);
-    let mut none = Producers::EMPTY;
-    none.apply(&batch(1, 0, 0, 1), None, Offset(0), Timestamp(0), 0);
-    assert!(none.is_empty());
-    for id in 0..10 {
-        none.apply(&batch(id, 0, 0, 1), None, Offset(0), Timestamp(0), 1);
-        assert_eq!(none.iter().map(|active| active.id).collect::<Vec<_>>(), [id]);
+fn those_heard_of_up_to_a_moment_are_forgotten() {
+    for ((moment, id), left) in [((9, 99), 4), ((10, 1), 3), ((10, 2), 2), ((10, i64::MIN), 4), ((20, 9), 0)] {
+        let mut producers = Producers::EMPTY;
+        for (id, arrived) in [(1, 10), (2, 10), (3, 15), (4, 20)] {
+            producers.apply(&batch(id, 0, 0, 1), None, Offset(0), Timestamp(arrived));
+        }
+        assert_eq!(producers.forget_up_to((Timestamp(moment), id), |_| false), 4 - left, "{moment}, {id}");
+        assert_eq!(producers.len(), left, "{moment}, {id}");
+        assert_eq!(producers.forget_up_to((Timestamp(99), 0), |_| true), 0, "who has to be kept is kept");
     }
 }
 
@@ -315,7 +307,7 @@ proptest! {
             prop_assert_eq!(verdict, model.decide(&header), "{:?}", header);
             if verdict == Ok(Verdict::New) {
                 let arrived = Timestamp(now);
-                producers.apply(&header, None, next, arrived, NO_LIMIT);
+                producers.apply(&header, None, next, arrived);
                 model.written.push(Wrote { header, sequences: sequences(&header), first: next, arrived });
                 next = next.plus(header.offsets());
             }
