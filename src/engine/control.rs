@@ -1,13 +1,16 @@
 //! Changing the catalog: every change is decided by the catalog's ledger; the lane learns of new logs and new rules before
 //! anybody else sees them. Nothing here touches records.
 
+use std::future::Future;
+use std::pin::Pin;
 use std::sync::Arc;
 
 use tokio::sync::oneshot;
 
 use super::catalog::{Ask, Catalog, Change, Changed, Stream};
 use super::lane::News;
-use super::{Engine, Error};
+use super::ledgers::Through;
+use super::{Engine, Error, Part, Receipt};
 use crate::config::stream::{StreamSettings, TimestampType};
 use crate::ids::{LogId, Offset, StreamId};
 use crate::log::line::Rules;
@@ -15,7 +18,23 @@ use crate::log::line::Rules;
 /// How long a relaxed stream that does not say it (`flush.messages` alone is set) waits for its sync at most.
 const RELAXED_MS: i64 = 1_000;
 
+/// A stream as it is, and how many logs it is to have.
+#[derive(Clone, Debug)]
+pub struct Growth {
+    pub stream: Arc<Stream>,
+    pub logs: u32,
+}
+
+/// Appends the catalog's batches of a growth together with what else has to happen at that moment, all or none.
+pub type GrowthCompany = Arc<dyn Fn(Growth, Vec<Part>) -> Pin<Box<dyn Future<Output = Receipt> + Send>> + Send + Sync>;
+
 impl Engine {
+    /// Who adds something to every growth of a stream: groups start at the beginning of a log that appears, and not
+    /// wherever it ends when they first hear of it. Said once, before clients come.
+    pub fn accompany_growth(&self, company: GrowthCompany) {
+        assert!(self.company.set(company).is_ok(), "growth has one companion");
+    }
+
     /// Every change of the catalog, many at once, each with its own answer; durable when it returns.
     pub async fn change(&self, changes: Vec<Change>) -> Vec<Result<Changed, Error>> {
         let Some(ledger) = self.ledger.get() else {
@@ -42,7 +61,15 @@ impl Engine {
                 _ => Vec::new(),
             };
             let ledger = ledger.clone();
-            asks.spawn(async move { (i, ledger.ask(Ask { change, id, cuts }).await.unwrap_or_else(Err)) });
+            let through = self.through(&change);
+            asks.spawn(async move {
+                let ask = Ask { change, id, cuts };
+                let answer = match through {
+                    None => ledger.ask(ask).await,
+                    Some(through) => ledger.ask_through(ask, through).await,
+                };
+                (i, answer.unwrap_or_else(Err))
+            });
         }
         while let Some(answer) = asks.join_next().await {
             answers.extend(answer.ok());
@@ -55,6 +82,14 @@ impl Engine {
             }
         }
         answers.into_iter().map(|(_, answer)| answer).collect()
+    }
+
+    /// How a growth is appended, where somebody adds something to it.
+    fn through(&self, change: &Change) -> Option<Through> {
+        let Change::Grow { id, logs } = change else { return None };
+        let company = self.company.get()?.clone();
+        let growth = Growth { stream: self.catalog().stream_by_id(*id)?.clone(), logs: *logs };
+        Some(Box::new(move |parts| company(growth, parts)))
     }
 
     /// Closes the open shards of a stream's logs for writers that name their shard, and says where: until the catalog
@@ -98,6 +133,7 @@ impl Engine {
         if !gone.is_empty() {
             gone.iter().for_each(|log| self.logs.remove(*log));
             self.inbox.put(News::Remove(gone));
+            self.deletions.send_modify(|count| *count += 1);
         }
     }
 

@@ -9,7 +9,7 @@ use std::sync::Arc;
 
 use tokio::sync::{mpsc, oneshot};
 
-use super::{Engine, Error, Fetch, Group, Origin, Part, Permit, Read, Receipt, Until};
+use super::{Engine, Error, Fetch, Group, Origin, Part, Permit, Placed, Read, Receipt, Refused, Until};
 use crate::ids::{LogId, Offset, Timestamp};
 use crate::ledger::{Entry, Input, Machine, NoEffect, Record, Step, Ticket, Within};
 use crate::record::batch::{self, Batch};
@@ -35,7 +35,25 @@ pub struct Ledger<M: Machine> {
     asks: mpsc::Sender<Ask<M>>,
 }
 
-type Ask<M> = (<M as Machine>::Command, oneshot::Sender<<M as Machine>::Reply>);
+struct Ask<M: Machine> {
+    command: M::Command,
+    reply: oneshot::Sender<M::Reply>,
+    company: Option<Company>,
+}
+
+/// How the records of one command happen together with those of another ledger, all or none. One of the two brings its
+/// batches ([`Ledger::ask_through`]), the other takes them into its own group ([`Ledger::carry`]): each log still has one
+/// writer that knows where it ends. Such a command has a turn of its own.
+enum Company {
+    Through(Through),
+    Carry(Vec<Part>, oneshot::Sender<Receipt>),
+}
+
+/// Appends batches, in a group with others.
+pub type Through = Box<dyn FnOnce(Vec<Part>) -> Pin<Box<dyn Future<Output = Receipt> + Send>> + Send>;
+
+/// More than this is not carried in one group: what comes before it is written first, in groups of its own.
+const CARRY_BYTES: usize = 4 << 20;
 
 /// Sees every turn that changed the state, with its replies, when it is decided; says what to do once that turn is
 /// durable, before anybody is answered.
@@ -115,8 +133,33 @@ impl<M: Machine> Ledger<M> {
         &self,
         command: M::Command,
     ) -> Result<impl Future<Output = Result<M::Reply, Error>> + Send + use<M>, Error> {
+        self.send(command, None).await
+    }
+
+    /// Like [`Ledger::ask`]; what it writes, if anything, is appended by `through`.
+    pub async fn ask_through(&self, command: M::Command, through: Through) -> Result<M::Reply, Error> {
+        self.send(command, Some(Company::Through(through))).await?.await
+    }
+
+    /// Appends `parts` together with what the command writes, which must not depend on whether `parts` are sound: a
+    /// refusal ends the engine. The order is settled when this returns.
+    pub async fn carry(&self, command: M::Command, parts: Vec<Part>) -> Receipt {
+        let (tell, appended) = oneshot::channel();
+        // Nobody waits for the reply: whoever brought the parts waits for the receipt.
+        let sent = self.send(command, Some(Company::Carry(parts, tell))).await.map(drop);
+        match (sent, appended.await) {
+            (Ok(()), Ok(receipt)) => receipt,
+            (Err(_), _) | (_, Err(_)) => Receipt::refused(Error::ShuttingDown),
+        }
+    }
+
+    async fn send(
+        &self,
+        command: M::Command,
+        company: Option<Company>,
+    ) -> Result<impl Future<Output = Result<M::Reply, Error>> + Send + use<M>, Error> {
         let (reply, answer) = oneshot::channel();
-        self.asks.send((command, reply)).await.map_err(|_| Error::ShuttingDown)?;
+        self.asks.send(Ask { command, reply, company }).await.map_err(|_| Error::ShuttingDown)?;
         Ok(async move { answer.await.map_err(|_| Error::LaneFailed) })
     }
 }
@@ -181,6 +224,8 @@ struct Finished<M: Machine> {
     /// After a snapshot: give up what lies before it.
     trim: Option<(LogId, Offset)>,
     then: Vec<M::Effect>,
+    /// Who brought parts that were carried.
+    carried: Option<oneshot::Sender<Result<Vec<Placed>, Refused>>>,
 }
 
 struct Runner<M: Machine> {
@@ -227,12 +272,22 @@ impl<M: Machine> Runner<M> {
             }
             let mut ask = first;
             for _ in 0..TURN_COMMANDS {
-                let Some((command, reply)) = ask else { break };
+                let Some(Ask { command, reply, company }) = ask else { break };
+                let alone = company.is_some();
+                if alone {
+                    let before = std::mem::replace(&mut turn, Turn { company, ..Turn::new(now) });
+                    if self.finish(before).await.is_err() {
+                        return;
+                    }
+                }
                 self.last_ticket += 1;
                 let ticket = Ticket(self.last_ticket);
                 self.tickets.insert(ticket, reply);
                 M::decide(&self.state, &mut self.scratch, now, Input::Command(ticket, command), &mut steps);
                 self.take_steps(&mut steps, &mut turn);
+                if alone && self.finish(std::mem::replace(&mut turn, Turn::new(now))).await.is_err() {
+                    return;
+                }
                 ask = commands.try_recv().ok();
             }
             if self.finish(turn).await.is_err() {
@@ -260,15 +315,29 @@ impl<M: Machine> Runner<M> {
     }
 
     async fn finish(&mut self, turn: Turn<M>) -> Result<(), ()> {
-        let Turn { written, together, then, senders, replies, now } = turn;
+        let Turn { written, together, then, senders, replies, now, company } = turn;
         let wrote = !written.is_empty();
+        let carries = matches!(company, Some(Company::Carry(..)));
         assert!(wrote || together.is_empty(), "what happens together with records needs records");
-        if !wrote && replies.is_empty() && then.is_empty() {
+        if !wrote && !carries && replies.is_empty() && then.is_empty() {
             return Ok(());
         }
-        let receipt = wrote.then(|| self.append(written, together));
+        let mut carried = None;
+        let receipt = match company {
+            None | Some(Company::Through(_)) if !wrote => None,
+            None => Some(self.append(written, together)),
+            Some(Company::Through(through)) => Some(through(self.place(written, together)).await),
+            Some(Company::Carry(parts, tell)) => {
+                let (settled, outcome) = oneshot::channel();
+                let receipt = self.carry(written, together, parts);
+                // Its own runner waits for this, and for nothing else.
+                let _ = tell.send(Receipt(outcome));
+                carried = Some(settled);
+                Some(receipt)
+            }
+        };
         let when_durable = if wrote { (self.observe)(&self.state, &replies) } else { None };
-        self.send(Finished { receipt, when_durable, senders, replies, trim: None, then }).await?;
+        self.send(Finished { receipt, when_durable, senders, replies, trim: None, then, carried }).await?;
         if self.grown_bytes > SNAPSHOT_BYTES.max(2 * self.snapshot_bytes) {
             let mut snapshot = Turn::<M>::new(now);
             M::snapshot(&self.state).iter().for_each(|record| snapshot.write(record));
@@ -279,13 +348,38 @@ impl<M: Machine> Runner<M> {
                 self.snapshot_bytes = std::mem::take(&mut self.grown_bytes);
                 let trim = Some((self.log, first));
                 let (senders, replies, then) = (Vec::new(), Vec::new(), Vec::new());
-                self.send(Finished { receipt, when_durable: None, senders, replies, trim, then }).await?;
+                let carried = None;
+                self.send(Finished { receipt, when_durable: None, senders, replies, trim, then, carried }).await?;
             }
         }
         Ok(())
     }
 
     fn append(&mut self, written: Vec<Written>, together: Vec<Part>) -> Receipt {
+        let parts = self.place(written, together);
+        self.engine.append(Group { parts, origin: Origin::Ledger }, Permit::default())
+    }
+
+    /// Puts the batches of others behind ours, in one group; what is too much for one goes before it.
+    fn carry(&mut self, written: Vec<Written>, together: Vec<Part>, others: Vec<Part>) -> Receipt {
+        let mut group = Vec::new();
+        let mut bytes = 0;
+        for part in self.place(written, together) {
+            if bytes + part.batch.bytes.len() > CARRY_BYTES && !group.is_empty() {
+                let parts = std::mem::take(&mut group);
+                bytes = 0;
+                // In order: it is durable when the last one is.
+                drop(self.engine.append(Group { parts, origin: Origin::Ledger }, Permit::default()));
+            }
+            bytes += part.batch.bytes.len();
+            group.push(part);
+        }
+        group.extend(others);
+        self.engine.append(Group { parts: group, origin: Origin::Ledger }, Permit::default())
+    }
+
+    /// Decides where the ledger's own batches stand in its log.
+    fn place(&mut self, written: Vec<Written>, together: Vec<Part>) -> Vec<Part> {
         let mut expect = Some(self.next);
         let mut parts = Vec::with_capacity(written.len() + together.len());
         for written in written {
@@ -295,7 +389,7 @@ impl<M: Machine> Runner<M> {
             parts.push(Part { expect: expect.take(), ..Part::new(self.log, batch) });
         }
         parts.extend(together);
-        self.engine.append(Group { parts, origin: Origin::Ledger }, Permit::default())
+        parts
     }
 
     async fn send(&mut self, finished: Finished<M>) -> Result<(), ()> {
@@ -311,6 +405,7 @@ struct Turn<M: Machine> {
     senders: Vec<Option<oneshot::Sender<M::Reply>>>,
     replies: Vec<M::Reply>,
     now: Timestamp,
+    company: Option<Company>,
 }
 
 /// One batch of the ledger's own log.
@@ -322,7 +417,7 @@ enum Written {
 impl<M: Machine> Turn<M> {
     fn new(now: Timestamp) -> Turn<M> {
         let (written, together, then) = (Vec::new(), Vec::new(), Vec::new());
-        Turn { written, together, then, senders: Vec::new(), replies: Vec::new(), now }
+        Turn { written, together, then, senders: Vec::new(), replies: Vec::new(), now, company: None }
     }
 
     fn write(&mut self, record: &M::Record) {
@@ -368,10 +463,15 @@ async fn complete<M: Machine>(
     performed: mpsc::Sender<M::Effect>,
 ) {
     while let Some(turn) = finished.recv().await {
-        if let Some(receipt) = turn.receipt
-            && let Err(refused) = receipt.await
-        {
-            if refused.error == Error::ShuttingDown {
+        let outcome = match turn.receipt {
+            Some(receipt) => receipt.await,
+            None => Ok(Vec::new()),
+        };
+        if let Some(carried) = turn.carried {
+            let _ = carried.send(outcome.clone());
+        }
+        if let Err(refused) = outcome {
+            if refused.error == Error::ShuttingDown || engine.is_stopping() {
                 // Decided while the lane was already stopping: nobody is told, and a restart has not heard of it.
                 return;
             }

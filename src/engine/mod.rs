@@ -51,6 +51,7 @@ use crate::store::journal::JournalOptions;
 use crate::store::{Disk, Open};
 use catalog::{CATALOG_LOG, CatalogMachine};
 pub use catalog::{Catalog, Change, Changed};
+pub use control::{Growth, GrowthCompany};
 use driver::Parts;
 use lane::{Appending, Inbox, Lane, News};
 use ledgers::{Effects, Ledger};
@@ -136,6 +137,15 @@ impl Future for Receipt {
     type Output = Result<Vec<Placed>, Refused>;
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
         Pin::new(&mut self.0).poll(cx).map(|reply| reply.unwrap_or(Err(Refused { part: 0, error: Error::LaneFailed })))
+    }
+}
+
+impl Receipt {
+    fn refused(error: Error) -> Receipt {
+        let (reply, receipt) = oneshot::channel();
+        // The other end stands right here.
+        let _ = reply.send(Err(Refused { part: 0, error }));
+        Receipt(receipt)
     }
 }
 
@@ -342,6 +352,9 @@ pub struct Engine {
     disk: Arc<dyn Disk>,
     catalog: ArcSwap<Catalog>,
     ledger: OnceLock<Ledger<CatalogMachine>>,
+    /// Counts deletions of streams.
+    deletions: watch::Sender<u64>,
+    company: OnceLock<control::GrowthCompany>,
     ingress: Arc<Semaphore>,
     small_ingress: Arc<Semaphore>,
     failure: Arc<driver::Failure>,
@@ -387,6 +400,8 @@ impl Engine {
             disk: disk.clone(),
             catalog: ArcSwap::default(),
             ledger: OnceLock::new(),
+            deletions: watch::Sender::new(0),
+            company: OnceLock::new(),
             ingress: Arc::new(Semaphore::new(options.ingress_limit_bytes as usize)),
             small_ingress: Arc::new(Semaphore::new(options.small_ingress_limit_bytes as usize)),
             failure: failure.clone(),
@@ -527,6 +542,11 @@ impl Engine {
         self.catalog.load_full()
     }
 
+    /// Tells whenever streams have been deleted; ends with the engine.
+    pub fn watch_deletions(&self) -> watch::Receiver<u64> {
+        self.deletions.subscribe()
+    }
+
     /// Runs something that blocks where it may: on a thread of its own, or in place in a simulation.
     async fn blocking<T: Send + 'static>(&self, work: impl FnOnce() -> T + Send + 'static) -> Result<T, Error> {
         if self.reads_in_place {
@@ -556,6 +576,10 @@ impl Engine {
     pub async fn closing(&self) {
         let mut stopping = self.stopping.subscribe();
         let _ = stopping.wait_for(|stopping| *stopping).await;
+    }
+
+    fn is_stopping(&self) -> bool {
+        *self.stopping.borrow()
     }
 
     /// Finishes what was appended, then ends the lane. Appends from now on are refused.

@@ -21,10 +21,11 @@ use kafka_protocol::messages::incremental_alter_configs_request::{AlterConfigsRe
 use kafka_protocol::messages::metadata_request::MetadataRequestTopic;
 use kafka_protocol::messages::metadata_response::MetadataResponseTopic;
 use kafka_protocol::messages::offset_commit_request::{OffsetCommitRequestPartition, OffsetCommitRequestTopic};
+use kafka_protocol::messages::offset_fetch_request::OffsetFetchRequestTopic;
 use kafka_protocol::messages::{
     AlterConfigsRequest, ApiVersionsRequest, CreatePartitionsRequest, CreateTopicsRequest, DeleteRecordsRequest,
     DeleteTopicsRequest, DescribeClusterRequest, DescribeConfigsRequest, DescribeTopicPartitionsRequest, GroupId,
-    IncrementalAlterConfigsRequest, MetadataRequest, OffsetCommitRequest,
+    IncrementalAlterConfigsRequest, MetadataRequest, OffsetCommitRequest, OffsetFetchRequest,
 };
 
 use crate::harness::*;
@@ -277,6 +278,32 @@ async fn topics_are_deleted_by_name_and_by_id() {
         assert_eq!(answer.responses.iter().map(|r| r.error_code).collect::<Vec<_>>(), codes, "{case}");
     }
     assert!(metadata(&mut client, 12, None).await.is_empty());
+}
+
+#[tokio::test]
+async fn a_group_that_starts_at_the_latest_skips_nothing_of_a_new_partition() {
+    let server = server().await;
+    let mut client = server.client().await;
+    client.create("t", 1, &[]).await;
+    client.produce(9, "t", batch(&["old"])).await;
+    let partition = OffsetCommitRequestPartition::default().with_partition_index(0).with_committed_offset(1);
+    let topic = OffsetCommitRequestTopic::default().with_name(topic_name("t")).with_partitions(vec![partition]);
+    let commit = OffsetCommitRequest::default()
+        .with_group_id(GroupId(text("latest")))
+        .with_generation_id_or_member_epoch(-1)
+        .with_topics(vec![topic]);
+    assert_eq!(client.ask(8, commit).await.topics[0].partitions[0].error_code, 0);
+    let grow = CreatePartitionsTopic::default().with_name(topic_name("t")).with_count(2).with_assignments(None);
+    let grow = CreatePartitionsRequest::default().with_topics(vec![grow]).with_timeout_ms(5000);
+    assert_eq!(client.ask(3, grow).await.results[0].error_code, 0);
+    // Before the group has heard of the partition, which is when a consumer without an offset would take its end.
+    let mut request = produce_request("t", -1, batch(&["new"]));
+    request.topic_data[0].partition_data[0].index = 1;
+    assert_eq!(client.ask(9, request).await.responses[0].partition_responses[0].error_code, 0);
+    let topic = OffsetFetchRequestTopic::default().with_name(topic_name("t")).with_partition_indexes(vec![0, 1]);
+    let fetch = OffsetFetchRequest::default().with_group_id(GroupId(text("latest"))).with_topics(Some(vec![topic]));
+    let found = client.ask(7, fetch).await.topics.remove(0).partitions;
+    assert_eq!(found.iter().map(|p| p.committed_offset).collect::<Vec<_>>(), [1, 0]);
 }
 
 #[tokio::test]

@@ -5,14 +5,15 @@ use std::collections::BTreeMap;
 use std::future::Future;
 use std::sync::{Arc, Weak};
 
+use tokio::sync::watch;
+
 use super::{
     Command, Commit, Described, Fetch, Fetched, Groups, Heartbeat, Join, Joined, Leave, Listed, Name, Refusal, Reply,
     Scratch, Settings, Sync, Synced,
 };
-use crate::clock::Clock;
 use crate::engine::catalog::{Born, Create, Kind};
 use crate::engine::ledgers::{Effects, Ledger};
-use crate::engine::{Catalog, Change, Changed, Engine, Error};
+use crate::engine::{Catalog, Change, Changed, Engine, Error, Growth, Part, Receipt};
 use crate::ids::StreamId;
 use crate::kafka::error::Code;
 
@@ -20,8 +21,6 @@ use crate::kafka::error::Code;
 pub const STREAM: &str = "__consumer_offsets";
 /// The largest batch of it: one group's record is bounded by [`Settings::group_limit_bytes`].
 const BATCH_LIMIT_BYTES: u32 = 32 << 20;
-/// How often the catalog is compared with what offsets are committed for, if it has changed.
-const FORGET_EVERY_MS: i64 = 10_000;
 
 /// What became of a commit: refused as a whole, or one result per offset.
 pub type Committing = Result<Vec<Result<(), Refusal>>, Code>;
@@ -48,27 +47,35 @@ impl Coordinator {
         let ledger =
             Ledger::open(engine.clone(), log, Scratch::new(settings), Box::new(|_, _| None), Effects::none()).await?;
         let coordinator = Coordinator(ledger);
-        tokio::spawn(coordinator.clone().forget_deleted(engine.clock().clone(), Arc::downgrade(&engine)));
+        let groups = coordinator.clone();
+        engine.accompany_growth(Arc::new(move |growth, parts| Box::pin(groups.clone().grown(growth, parts))));
+        tokio::spawn(coordinator.clone().forget_deleted(engine.watch_deletions(), Arc::downgrade(&engine)));
         Ok(coordinator)
     }
 
     /// Streams are deleted through more doors than one, and a crash may come between: so the catalog is compared with
-    /// what offsets are committed for, at the start and whenever it has changed.
-    async fn forget_deleted(self, clock: Clock, engine: Weak<Engine>) {
-        let mut seen: Option<Arc<Catalog>> = None;
+    /// what offsets are committed for, at the start and whenever a stream has been deleted.
+    async fn forget_deleted(self, mut deletions: watch::Receiver<u64>, engine: Weak<Engine>) {
         while let Some(catalog) = engine.upgrade().map(|engine| engine.catalog()) {
-            if seen.as_ref().is_none_or(|seen| !Arc::ptr_eq(seen, &catalog)) {
-                let Ok(topics) = self.topics().await else { return };
-                for (topic, id) in topics.into_iter().filter(|(topic, id)| is_gone(&catalog, topic, *id)) {
-                    tracing::info!(%topic, "offsets of a deleted stream are taken out of all groups");
-                    if self.forget(topic, id).await.is_err() {
-                        return;
-                    }
+            let Ok(topics) = self.topics().await else { return };
+            for (topic, id) in topics.into_iter().filter(|(topic, id)| is_gone(&catalog, topic, *id)) {
+                tracing::info!(%topic, "offsets of a deleted stream are taken out of all groups");
+                if self.forget(topic, id).await.is_err() {
+                    return;
                 }
-                seen = Some(catalog);
             }
-            clock.sleep_until(clock.now().plus_ms(FORGET_EVERY_MS)).await;
+            if deletions.changed().await.is_err() {
+                return;
+            }
         }
+    }
+
+    /// Appends the catalog's batches of a growth and the offsets of every group in the logs that appear: all or none.
+    async fn grown(self, growth: Growth, parts: Vec<Part>) -> Receipt {
+        let number = |count: usize| i32::try_from(count).unwrap_or(i32::MAX);
+        let Growth { stream, logs } = growth;
+        let partitions = number(stream.logs.len())..number(logs as usize);
+        self.0.carry(Command::Grown { topic: stream.name.clone(), topic_id: stream.id.0, partitions }, parts).await
     }
 
     pub async fn configure(&self, settings: Settings) -> Result<(), Code> {

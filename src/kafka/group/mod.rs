@@ -117,6 +117,13 @@ pub enum Command {
         topic: Name,
         topic_id: u128,
     },
+    /// A stream gets more logs: every group that stands somewhere in it starts each new one at its beginning.
+    Grown {
+        topic: Name,
+        topic_id: u128,
+        /// Numbers of the new logs.
+        partitions: std::ops::Range<i32>,
+    },
     /// The streams for which offsets are committed: what must be compared with the catalog after a restart.
     Topics,
 }
@@ -432,6 +439,10 @@ fn answer(state: &State, scratch: &mut Scratch, now: Timestamp, ticket: Ticket, 
         Command::Forget { topic, topic_id } => {
             scratch.chores.push_front(Chore::forget(ticket, topic, topic_id));
             return offsets::chores(state, scratch, now, out);
+        }
+        Command::Grown { topic, topic_id, partitions } => {
+            offsets::start_new(state, now, &topic, topic_id, partitions, out);
+            Reply::Done
         }
         Command::Topics => Reply::Topics(offsets::topics(state)),
     };

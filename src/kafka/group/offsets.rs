@@ -138,6 +138,35 @@ pub(super) fn delete(state: &State, scratch: &mut Scratch, groups: &[Name], out:
     results
 }
 
+/// Without this a group that starts at the end where it has no offset would skip what is written to a new partition
+/// before it first hears of it.
+pub(super) fn start_new(
+    state: &State,
+    now: Timestamp,
+    topic: &Name,
+    topic_id: u128,
+    partitions: std::ops::Range<i32>,
+    out: &mut Out,
+) {
+    for (group, offsets) in state.groups.iter().filter_map(|(name, group)| Some((name, group.offsets.get(topic)?))) {
+        // As long as the newest of the others.
+        let newest = offsets.values().filter(|c| is_same_life(c.topic_id, topic_id)).max_by_key(|c| c.time);
+        let Some(newest) = newest else { continue };
+        let start = Committed {
+            offset: 0,
+            leader_epoch: -1,
+            metadata: "".into(),
+            time: now,
+            expire: newest.expire,
+            topic_id: newest.topic_id,
+        };
+        for partition in partitions.clone().filter(|partition| !offsets.contains_key(partition)) {
+            let (group, topic, committed) = (group.clone(), topic.clone(), Some(start.clone()));
+            out.push(Step::Write(Record::Offset { group, topic, partition, committed }));
+        }
+    }
+}
+
 /// Every stream, by name and life, that a group has an offset for.
 pub(super) fn topics(state: &State) -> Vec<(Name, u128)> {
     let mut found = BTreeSet::new();

@@ -9,7 +9,7 @@ use crate::engine::catalog::{Born, Change, Changed, Create, Kind};
 use crate::engine::{Driver, Engine, Options};
 use crate::kafka::error::Code;
 use crate::kafka::group::coordinator::{Coordinator, STREAM};
-use crate::store::memory::MemDisk;
+use crate::store::memory::{MemDisk, When};
 
 async fn open(disk: &MemDisk) -> (Arc<Engine>, Coordinator) {
     let clock = Clock::manual(START);
@@ -98,6 +98,74 @@ async fn offsets_of_a_stream_deleted_before_a_restart_are_taken_away_after_it() 
         tokio::task::yield_now().await;
     }
     engine.close().await;
+}
+
+#[tokio::test]
+async fn offsets_of_a_deleted_stream_go_at_once() {
+    let (engine, groups) = open(&MemDisk::new()).await;
+    let id = create(&engine).await;
+    let joined = groups.join(newcomer(1)).await.expect("joined");
+    groups.sync(sync_of(&joined, &[])).await.expect("synced");
+    groups.commit(commit_of(&joined, id, 42)).await.expect("handed over").await.expect("committed");
+    engine.change(vec![Change::Delete { id: crate::ids::StreamId(id) }]).await.remove(0).expect("deleted");
+    // The clock stands still: whoever waited for a time would wait here for ever.
+    while !committed(&groups).await.is_empty() {
+        tokio::task::yield_now().await;
+    }
+    engine.close().await;
+}
+
+fn to_three(id: u128) -> Vec<Change> {
+    vec![Change::Grow { id: crate::ids::StreamId(id), logs: 3 }]
+}
+
+#[tokio::test]
+async fn logs_that_appear_are_read_from_their_start_by_every_group_of_the_stream() {
+    let disk = MemDisk::new();
+    let (engine, groups) = open(&disk).await;
+    let id = create(&engine).await;
+    let joined = groups.join(newcomer(1)).await.expect("joined");
+    groups.sync(sync_of(&joined, &[])).await.expect("synced");
+    engine.change(to_three(id)).await.remove(0).expect("grown");
+    assert!(committed(&groups).await.is_empty(), "a group without offsets has none in the new logs either");
+    groups.commit(commit_of(&joined, id, 42)).await.expect("handed over").await.expect("committed");
+    let five = vec![Change::Grow { id: crate::ids::StreamId(id), logs: 5 }];
+    engine.change(five).await.remove(0).expect("grown");
+    assert_eq!(committed(&groups).await, [42, 0, 0]);
+    assert!(engine.change(to_three(id)).await.remove(0).is_err(), "a refused growth writes nothing");
+    engine.close().await;
+    let (engine, groups) = open(&disk).await;
+    assert_eq!(
+        (committed(&groups).await, engine.catalog().stream("t").map(|t| t.logs.len())),
+        (vec![42, 0, 0], Some(5))
+    );
+    engine.close().await;
+}
+
+#[tokio::test]
+async fn a_growth_and_its_offsets_survive_a_crash_together_or_not_at_all() {
+    let mut seen = std::collections::BTreeSet::new();
+    for seed in 0..15 {
+        let disk = MemDisk::faulty();
+        let (engine, groups) = open(&disk).await;
+        let id = create(&engine).await;
+        let joined = groups.join(newcomer(1)).await.expect("joined");
+        groups.sync(sync_of(&joined, &[])).await.expect("synced");
+        groups.commit(commit_of(&joined, id, 42)).await.expect("handed over").await.expect("committed");
+        let when = if seed % 2 == 0 { When::Before } else { When::After };
+        disk.crash_at(disk.calls() + 1 + seed % 5, when);
+        let grown = engine.change(to_three(id)).await.remove(0).is_ok();
+        let (after, groups) = open(&disk.crash(seed)).await;
+        let logs = after.catalog().stream("t").map_or(0, |t| t.logs.len());
+        let offsets = committed(&groups).await;
+        let want: &[i64] = if logs == 3 { &[42, 0, 0] } else { &[42] };
+        assert_eq!(offsets, want, "seed {seed}: {logs} logs");
+        assert!(logs == 3 || !grown, "seed {seed}: what was answered is there");
+        seen.insert(logs);
+        after.close().await;
+        engine.close().await;
+    }
+    assert_eq!(Vec::from_iter(seen), [1, 3], "both ways were met");
 }
 
 #[tokio::test]
