@@ -1,5 +1,6 @@
 //! interfluve: one log engine with two complete faces.
 
+pub mod auth;
 pub mod aws;
 pub mod chance;
 pub mod cli;

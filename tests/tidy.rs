@@ -148,6 +148,7 @@ const PURE: &[&str] = &[
     "src/record/",
     "src/log/",
     "src/ledger/",
+    "src/auth/",
     "src/config/",
     "src/ids.rs",
     "src/engine/catalog.rs",
