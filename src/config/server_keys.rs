@@ -138,6 +138,20 @@ const OWN: &[Key] = &[
     ),
     key("group.max.size", Section::Groups, whole(1, INT, Unit::Count), "2147483647", "Most members of one group."),
     key(
+        "group.limit.bytes",
+        Section::Groups,
+        whole(1024, 16 * MIB, Unit::Bytes),
+        "8388608",
+        "Most that the members of one group may say about themselves, together; who is too much is refused.",
+    ),
+    key(
+        "group.new.member.join.timeout.ms",
+        Section::Groups,
+        whole(1, INT, Unit::Ms),
+        "300000",
+        "How long a member that has not been in a group yet may wait for it to form without being heard of.",
+    ),
+    key(
         "offsets.retention.minutes",
         Section::Groups,
         whole(1, INT, Unit::Minutes),
@@ -179,6 +193,20 @@ const OWN: &[Key] = &[
         whole(1, INT, Unit::Bytes),
         "104857600",
         "Largest request of a Kafka client.",
+    ),
+    key(
+        "batch.open.limit.bytes",
+        Section::Limits,
+        whole(MIB, INT, Unit::Bytes),
+        "67108864",
+        "Most bytes that come out of one compressed batch where it has to be opened.",
+    ),
+    key(
+        "batch.open.limit.ratio",
+        Section::Limits,
+        whole(1, INT, Unit::Count),
+        "16384",
+        "Most bytes that come out of a compressed batch for each one that went in, beyond the first MiB.",
     ),
     key(
         "aws.request.max.bytes",

@@ -15,6 +15,7 @@ use crate::kafka::error::Code;
 use crate::kafka::group::coordinator::Coordinator;
 use crate::kafka::session::Sessions;
 use crate::kafka::wire::Uuid;
+use crate::record::compress::Limits;
 
 /// How the Kafka face was configured. The defaults are Kafka's.
 #[derive(Clone, Debug)]
@@ -42,6 +43,8 @@ pub struct Options {
     pub fetch_limit_bytes: i32,
     /// `max.incremental.fetch.session.cache.slots`
     pub session_slots: usize,
+    /// `batch.open.limit.bytes` and `.ratio`
+    pub open_limits: Limits,
     /// Most logs one CreateTopics or CreatePartitions may ask for.
     pub max_logs_per_request: usize,
 }
@@ -61,6 +64,7 @@ impl Default for Options {
             grace_ms: 10_000,
             fetch_limit_bytes: 55 << 20,
             session_slots: 1000,
+            open_limits: Limits::default(),
             max_logs_per_request: 100_000,
         }
     }
@@ -83,6 +87,10 @@ impl Options {
             grace_ms: ms(settings.shutdown_grace_ms),
             fetch_limit_bytes: settings.fetch_max_bytes,
             session_slots: settings.fetch_session_slots,
+            open_limits: Limits {
+                max_bytes: settings.batch_open_limit_bytes,
+                max_ratio: settings.batch_open_limit_ratio,
+            },
             max_logs_per_request: Options::default().max_logs_per_request,
         }
     }

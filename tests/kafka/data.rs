@@ -3,6 +3,8 @@
 use std::time::Duration;
 
 use bytes::{Bytes, BytesMut};
+use interfluve::kafka::cx::Options;
+use interfluve::record::compress::Limits;
 use kafka_protocol::messages::produce_request::{PartitionProduceData, TopicProduceData};
 use kafka_protocol::messages::{
     ApiVersionsRequest, DeleteTopicsRequest, FetchRequest, InitProducerIdRequest, MetadataRequest, ProduceRequest,
@@ -173,6 +175,18 @@ async fn what_cannot_be_taken_is_refused_for_its_partition_alone() {
     }
     assert_eq!(client.produce(9, "t", sound).await.error_code, 0);
     assert_eq!(client.fetch(12, "t", 0).await.high_watermark, 1, "nothing else was kept");
+}
+
+#[tokio::test]
+async fn a_batch_is_opened_only_as_far_as_the_limit_of_its_key_allows() {
+    let open_limits = Limits { max_bytes: 1 << 20, ..Limits::default() };
+    let server = server_with(Options { open_limits, ..Options::default() }).await;
+    let mut client = server.client().await;
+    client.create("t", 1, &[("compression.type", "lz4")]).await;
+    for (bytes, code) in [((1 << 20) - 1000, 0), (1 << 20, 2)] {
+        let zeros = encode(&[record(0, 5, Some("k"), &"0".repeat(bytes))], Compression::Gzip);
+        assert_eq!(client.produce(9, "t", zeros).await.error_code, code, "{bytes}");
+    }
 }
 
 #[tokio::test]

@@ -201,12 +201,13 @@ fn check(
             "a timestamp is further ahead than message.timestamp.after.max.ms",
         ));
     }
+    let limits = cx.options.open_limits;
     let batch = match Opening::of(&header, &settings, now) {
         Opening::Not => sound,
-        Opening::Look => look(sound, &settings, now)?,
+        Opening::Look => look(sound, &settings, limits, now)?,
         Opening::Recompress(codec, level) => {
-            let sound = look(sound, &settings, now)?;
-            recompress::recompress(&sound, codec, level, Limits::default())
+            let sound = look(sound, &settings, limits, now)?;
+            recompress::recompress(&sound, codec, level, limits)
                 .map_err(|error| Refusal::new(Code::CorruptMessage, error.to_string()))?
         }
     };
@@ -251,9 +252,9 @@ impl Opening {
 }
 
 /// Reads every record of a batch for what its stream asks of them.
-fn look(batch: Batch, settings: &StreamSettings, now: Timestamp) -> Result<Batch, Refusal> {
+fn look(batch: Batch, settings: &StreamSettings, limits: Limits, now: Timestamp) -> Result<Batch, Refusal> {
     let corrupt = |error: records::RecordsError| Refusal::new(Code::CorruptMessage, error.to_string());
-    let opened = records::open(&batch, Limits::default()).map_err(corrupt)?;
+    let opened = records::open(&batch, limits).map_err(corrupt)?;
     let create_time = settings.message_timestamp_type == TimestampType::CreateTime;
     let oldest = now.0.saturating_sub(settings.message_timestamp_before_max_ms);
     let (mut keyless, mut aged) = (Vec::new(), Vec::new());

@@ -87,10 +87,11 @@ impl Settings {
             min_session_timeout_ms: timeout(settings.group_min_session_timeout_ms),
             max_session_timeout_ms: timeout(settings.group_max_session_timeout_ms),
             max_size: settings.group_max_size,
+            new_member_join_timeout_ms: settings.group_new_member_join_timeout_ms,
+            group_limit_bytes: settings.group_limit_bytes,
             offset_metadata_limit_bytes: settings.offset_metadata_max_bytes,
             offsets_retention_ms: settings.offsets_retention_ms,
             retention_check_ms: settings.offsets_retention_check_interval_ms,
-            ..Settings::default()
         }
     }
 }
