@@ -80,6 +80,8 @@ metrics! {
         "Files removed at the start that a removal before it had been cut short of.";
     DAMAGED_BATCHES: Counter = "interfluve_damaged_batches_total",
         "Stored batches that no longer match their checksum and are withheld.";
+    REBUILT_ENTRIES: Counter = "interfluve_rebuilt_entries_total",
+        "Damaged entries of sidecars whose batches are found by their own headers; times of arrival are lost.";
     FULL: Counter = "interfluve_refused_full_total",
         "Groups refused because the disk was full.";
 }

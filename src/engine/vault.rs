@@ -48,6 +48,61 @@ pub struct Segment {
 struct Place {
     at: u64,
     head: Head,
+    /// The entry is damaged; the head says what is known without it.
+    rebuilt: bool,
+}
+
+/// A part of a sidecar.
+#[derive(Default)]
+struct Window {
+    at: u64,
+    bytes: Bytes,
+}
+
+impl Window {
+    /// The entry at this place, if one is there whole and matches its checksum.
+    fn entry(&mut self, side: &dyn File, at: u64, end: u64) -> io::Result<Option<(Head, Vec<Slot>)>> {
+        let Some(head) = self.hold(side, at, HEAD_BYTES as u64, end)?.and_then(|bytes| segment::head(&bytes)) else {
+            return Ok(None);
+        };
+        Ok(self.hold(side, at, u64::from(head.entry_bytes), end)?.and_then(|bytes| segment::slots(&bytes)))
+    }
+
+    /// So many bytes from a place on; `None` where the file has no such bytes or the disk cannot read them.
+    fn hold(&mut self, side: &dyn File, at: u64, bytes: u64, end: u64) -> io::Result<Option<Bytes>> {
+        if at + bytes > end {
+            return Ok(None);
+        }
+        if at < self.at || at + bytes > self.at + self.bytes.len() as u64 {
+            let take = bytes.max(SIDE_READ_BYTES as u64).min(end - at);
+            let mut window = BytesMut::zeroed(take as usize);
+            if !read_or_damaged(side, &mut window, at)? {
+                window.truncate(bytes as usize);
+                if !read_or_damaged(side, &mut window, at)? {
+                    return Ok(None);
+                }
+            }
+            *self = Window { at, bytes: window.freeze() };
+        }
+        let from = (at - self.at) as usize;
+        Ok(Some(self.bytes.slice(from..from + bytes as usize)))
+    }
+}
+
+/// Whether an entry can stand behind these.
+fn follows(places: &[Place], head: &Head, log: LogId) -> bool {
+    let (end, at) = places.last().map_or((Offset(0), 0), |p| (p.head.end, p.head.at + p.head.bytes));
+    head.log == log && head.first >= end && head.at >= at
+}
+
+/// Fills `buf`; false where the file is too short or the disk cannot read it.
+fn read_or_damaged(file: &dyn File, buf: &mut [u8], at: u64) -> io::Result<bool> {
+    match file.read_exact_at(buf, at) {
+        Ok(()) => Ok(true),
+        Err(e) if e.kind() == io::ErrorKind::UnexpectedEof => Ok(false),
+        Err(e) if e.raw_os_error() == Some(rustix::io::Errno::IO.raw_os_error()) => Ok(false),
+        Err(e) => Err(e),
+    }
 }
 
 /// Batches to be settled into one segment.
@@ -198,7 +253,7 @@ impl Vault {
             });
             dirty.push(records);
             dirty.push(side);
-            job.segment.extend_index(Place { at: side_at, head });
+            job.segment.extend_index(Place { at: side_at, head, rebuilt: false });
         }
         for file in dirty.into_iter().filter(|_| !sabotage::is(Bug::SettledBeforeSync)) {
             file.sync()?;
@@ -343,6 +398,10 @@ impl Vault {
     ) -> io::Result<bool> {
         for place in self.places(s, reach)?.into_iter().filter(|place| place.head.end > from) {
             if place.head.aborted > 0 {
+                if place.rebuilt {
+                    // A marker does not say where its transaction began: who must not see what was given up sees nothing.
+                    return Err(damaged_entry(s, &place));
+                }
                 let entry = self.entry(s, &place)?;
                 let aborted = segment::aborted(&entry).ok_or_else(|| damaged_entry(s, &place))?;
                 if transactions::concerning(&aborted, from, to, found) {
@@ -447,33 +506,121 @@ impl Vault {
         Ok(look(&places[..seen]))
     }
 
+    /// Every entry of the sidecar, each proven by its checksum; where one is damaged or the file is missing, what it said
+    /// is taken from the batches themselves.
     fn load_index(&self, s: &Segment, reach: &Settled) -> io::Result<Vec<Place>> {
-        let side = self.file(s.log, s.base, "side", false)?;
-        let mut places = Vec::new();
+        let side = match self.file(s.log, s.base, "side", false) {
+            Ok(side) => Some(side),
+            Err(e) if e.kind() == io::ErrorKind::NotFound => None,
+            Err(e) => return Err(e),
+        };
+        let mut places: Vec<Place> = Vec::new();
+        let mut window = Window::default();
         let mut at = 0;
-        let mut window = BytesMut::new();
-        let mut window_at = 0;
         while at < reach.side_bytes {
-            if at < window_at || at + HEAD_BYTES as u64 > window_at + window.len() as u64 {
-                let len = (reach.side_bytes - at).min(SIDE_READ_BYTES as u64) as usize;
-                window = BytesMut::zeroed(len);
-                window_at = at;
-                side.read_exact_at(&mut window, at)?;
+            let found = side.as_deref().map_or(Ok(None), |side| window.entry(side, at, reach.side_bytes))?;
+            if let Some((head, _)) = found.filter(|(head, _)| follows(&places, head, s.log)) {
+                places.push(Place { at, head, rebuilt: false });
+                at += u64::from(head.entry_bytes);
+                continue;
             }
-            let Some(head) = segment::head(&window[(at - window_at) as usize..]).filter(|h| h.log == s.log) else {
-                return Err(io::Error::new(
-                    io::ErrorKind::InvalidData,
-                    format!("{} is damaged at byte {at}", Segment::file(s.log, s.base, "side")),
-                ));
+            let mut next = at + 1;
+            let mut sound = None;
+            while let Some(side) = side.as_deref().filter(|_| next < reach.side_bytes && sound.is_none()) {
+                sound = window.entry(side, next, reach.side_bytes)?.filter(|(head, _)| follows(&places, head, s.log));
+                next += u64::from(sound.is_none());
+            }
+            let (until, first, arrived) = sound
+                .as_ref()
+                .map_or((reach.bytes, reach.end, reach.arrived), |(head, _)| (head.at, head.first, head.first_arrived));
+            next = if sound.is_some() { next } else { reach.side_bytes };
+            let from = places.last().map_or(0, |p| p.head.at + p.head.bytes);
+            let head = Head {
+                log: s.log,
+                first: places.last().map_or(s.base, |p| p.head.end),
+                end: first,
+                at: from,
+                bytes: until.saturating_sub(from),
+                hash: 0,
+                max_time: NO_TIME,
+                first_arrived: places.last().map_or(NO_TIME, |p| p.head.last_arrived),
+                last_arrived: arrived,
+                stable: Offset(0),
+                aborted: 0,
+                batches: 0,
+                entry_bytes: u32::try_from(next - at).unwrap_or(u32::MAX),
+                crc: 0,
             };
-            places.push(Place { at, head });
-            at += u64::from(head.entry_bytes);
+            let place = self.rebuilt(s, Place { at, head, rebuilt: true })?;
+            metrics::REBUILT_ENTRIES.inc();
+            tracing::error!(
+                log = %s.log, first = %place.head.first, end = %place.head.end,
+                "{} is damaged at byte {at}: batches are found by their own headers, and their times of arrival are lost; \
+                 their greatest record times stand for them",
+                Segment::file(s.log, s.base, "side")
+            );
+            places.push(place);
+            at = next;
         }
         Ok(places)
     }
 
+    /// The place of a damaged entry, with what its batches say.
+    fn rebuilt(&self, s: &Segment, mut place: Place) -> io::Result<Place> {
+        let (slots, markers) = self.walk(s, &place.head)?;
+        let head = &mut place.head;
+        head.aborted = markers;
+        head.batches = slots.len() as u32;
+        head.max_time = slots.iter().map(|slot| slot.max_time).max().unwrap_or(NO_TIME);
+        Ok(place)
+    }
+
+    /// The batches of an entry that cannot be read, by their own headers. Where a header is damaged too, everything up
+    /// to the end of the entry is one piece, which no checksum will match. And how many of them are markers.
+    fn walk(&self, s: &Segment, head: &Head) -> io::Result<(Vec<Slot>, u32)> {
+        let records = self.file(s.log, s.base, "log", false)?;
+        let (mut at, end) = (head.at, head.at + head.bytes);
+        let (mut first, mut arrived) = (head.first, head.first_arrived);
+        let (mut slots, mut markers) = (Vec::new(), 0);
+        while at < end {
+            let mut bytes = [0; batch::HEADER_BYTES];
+            let fits = end - at >= bytes.len() as u64 && read_or_damaged(&*records, &mut bytes, at)?;
+            let header = fits.then(|| batch::parse_header(&bytes).ok()).flatten().filter(|h| {
+                let base = h.base_offset as u64;
+                let ends = base.checked_add(h.offsets()).is_some_and(|ends| ends <= head.end.0);
+                base >= first.0 && ends && u64::from(h.bytes) <= end - at
+            });
+            let Some(header) = header else {
+                let bytes = u32::try_from(end - at).unwrap_or(u32::MAX);
+                slots.push(Slot { bytes, first, arrived, max_time: NO_TIME });
+                break;
+            };
+            let max_time = Timestamp(header.max_timestamp);
+            arrived = max_time.max(arrived).min(head.last_arrived);
+            let base = Offset(header.base_offset as u64);
+            slots.push(Slot { bytes: header.bytes, first: base, arrived, max_time });
+            markers += u32::from(header.is_control());
+            first = base.plus(header.offsets());
+            at += u64::from(header.bytes);
+        }
+        Ok((slots, markers))
+    }
+
     fn slots(&self, s: &Segment, place: &Place) -> io::Result<Vec<Slot>> {
-        segment::slots(&self.entry(s, place)?).map(|(_, slots)| slots).ok_or_else(|| damaged_entry(s, place))
+        if !place.rebuilt {
+            let sound = match self.file(s.log, s.base, "side", false) {
+                Ok(side) => Window::default().entry(&*side, place.at, place.at + u64::from(place.head.entry_bytes))?,
+                Err(e) if e.kind() == io::ErrorKind::NotFound => None,
+                Err(e) => return Err(e),
+            };
+            if let Some((_, slots)) = sound {
+                return Ok(slots);
+            }
+            // It was sound when it was indexed.
+            let file = Segment::file(s.log, s.base, "side");
+            tracing::error!(log = %s.log, "{file} is damaged at byte {}: batches are found by their own headers", place.at);
+        }
+        Ok(self.walk(s, &place.head)?.0)
     }
 
     /// The bytes of a sidecar's entry.

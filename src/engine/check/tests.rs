@@ -243,3 +243,32 @@ async fn a_table_of_the_future_is_not_checked_at_all() {
     assert_eq!(error.kind(), io::ErrorKind::Unsupported);
     assert!(error.to_string().contains("version 9") && error.to_string().contains("knows 2"), "{error}");
 }
+
+#[tokio::test]
+async fn a_damaged_sidecar_costs_arrival_times_and_no_record() {
+    let sound = directory().await;
+    let names = segments(&sound, "side");
+    let engine = open(&sound.kill(), small()).await;
+    let log = engine.catalog().stream("s").unwrap().logs[0];
+    let expect = crate::engine::tests::all(&engine, log, Offset(0)).await;
+    engine.close().await;
+    assert_eq!(expect.len(), 50);
+    let last = length(&sound, &names[0]) - 1;
+    let mut plants: Vec<(String, MemDisk)> = Vec::new();
+    for byte in [0, 5, 9, 13, 20, 30, 40, 44, 52, 60, 70, 85, 100, last] {
+        let disk = sound.kill();
+        disk.flip(&names[0], byte * 8 + 2).unwrap();
+        plants.push((format!("byte {byte}"), disk));
+    }
+    let (gone, cut, unreadable) = (sound.kill(), sound.kill(), sound.kill());
+    gone.remove(&names[0]).unwrap();
+    cut.open(&names[0], Open::Write).unwrap().set_len(50).unwrap();
+    unreadable.spoil(&names[0], 0..last).unwrap();
+    plants.extend([("gone".into(), gone), ("cut".into(), cut), ("unreadable".into(), unreadable)]);
+    for (what, disk) in plants {
+        let engine = open(&disk, small()).await;
+        assert_eq!(crate::engine::tests::all(&engine, log, Offset(0)).await, expect, "{what}");
+        assert_eq!(crate::engine::tests::all(&engine, log, Offset(3)).await, expect[3..], "{what}, from the middle");
+        engine.close().await;
+    }
+}
