@@ -9,6 +9,7 @@ use std::sync::Arc;
 
 use tokio::sync::{mpsc, oneshot};
 
+use super::sabotage::{self, Bug};
 use super::{Engine, Error, Fetch, Group, Origin, Part, Permit, Placed, Read, Receipt, Refused, Until};
 use crate::ids::{LogId, Offset, Timestamp};
 use crate::ledger::{Entry, Input, Machine, NoEffect, Record, Step, Ticket, Within};
@@ -25,8 +26,6 @@ const WAITING_BATCHES: usize = 1024;
 const TURN_COMMANDS: usize = 1024;
 /// A ledger's batch is closed at this size.
 const BATCH_BYTES: usize = 512 * 1024;
-/// The log is begun anew with a snapshot when it has grown by this much, or by twice its last snapshot.
-const SNAPSHOT_BYTES: u64 = 4 << 20;
 /// Ledgers are written by us, uncompressed; the limits only have to be wide enough.
 const LIMITS: Limits = Limits { max_bytes: 64 << 20, max_ratio: 1000 };
 
@@ -338,9 +337,13 @@ impl<M: Machine> Runner<M> {
         };
         let when_durable = if wrote { (self.observe)(&self.state, &replies) } else { None };
         self.send(Finished { receipt, when_durable, senders, replies, trim: None, then, carried }).await?;
-        if self.grown_bytes > SNAPSHOT_BYTES.max(2 * self.snapshot_bytes) {
+        if self.grown_bytes > self.engine.options.ledger_snapshot_bytes.max(2 * self.snapshot_bytes) {
             let mut snapshot = Turn::<M>::new(now);
-            M::snapshot(&self.state).iter().for_each(|record| snapshot.write(record));
+            let mut records = M::snapshot(&self.state);
+            if sabotage::is(Bug::SnapshotShort) {
+                records.pop();
+            }
+            records.iter().for_each(|record| snapshot.write(record));
             if !snapshot.written.is_empty() {
                 let first = self.next;
                 self.grown_bytes = 0;

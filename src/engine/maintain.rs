@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use super::Engine;
 use super::lane::News;
+use super::sabotage::{self, Bug};
 use crate::config::stream::StreamSettings;
 use crate::ids::{LogId, Offset, Timestamp};
 use crate::log::retain::{self, Piece};
@@ -49,6 +50,9 @@ async fn watch_room(engine: &Arc<Engine>, full: bool) -> bool {
     let disk = engine.disk.clone();
     let Ok(Ok(free)) = engine.blocking(move || disk.free_bytes()).await else { return full };
     let reserve = engine.options.reserve_free_bytes;
+    if full && sabotage::is(Bug::FullForEver) {
+        return full;
+    }
     let now_full = if full { free < 2 * reserve } else { free < reserve };
     if now_full && !full {
         tracing::error!(free_bytes = free, "the disk is full; writes are refused until there is room again");
@@ -99,5 +103,6 @@ fn expired(engine: &Engine, log: LogId, rules: retain::Rules, now: Timestamp) ->
             None => pieces.push(Piece { end: view.end, bytes, newest }),
         }
     }
+    let now = if sabotage::is(Bug::RetentionEager) { now.plus_ms(1_000) } else { now };
     retain::expired(&pieces, rules, now)
 }

@@ -301,6 +301,8 @@ pub struct Options {
     /// How often retention is judged and the disk's room looked at.
     pub maintenance_ms: i64,
     pub producer_expiration_ms: i64,
+    /// A ledger's log is begun anew with a snapshot when it has grown by this much, or by twice its last snapshot.
+    pub ledger_snapshot_bytes: u64,
     /// The server's own defaults of stream settings.
     pub defaults: StreamDefaults,
 }
@@ -328,6 +330,7 @@ impl Default for Options {
             reserve_free_bytes: 64 << 20,
             maintenance_ms: 10_000,
             producer_expiration_ms: 86_400_000,
+            ledger_snapshot_bytes: 4 << 20,
             defaults: StreamDefaults::default(),
         }
     }

@@ -20,10 +20,24 @@ pub enum Bug {
     TrimNotDurable,
     /// The first batch of a segment that follows another is left out.
     RollOffByOne,
+    /// A ledger's snapshot lacks its last record.
+    SnapshotShort,
+    /// Retention takes everything for a second older than it is.
+    RetentionEager,
+    /// Room on the disk is never noticed again.
+    FullForEver,
+    /// A settled batch is handed out whatever its checksum says.
+    RotServed,
+    /// When a settled batch arrived is forgotten.
+    ArrivalForgotten,
+    /// A Kinesis reader is told the number of the record behind.
+    NumberOffByOne,
+    /// A Kinesis reader is shown every key as if no Kinesis client could have put it.
+    GenuineForgotten,
 }
 
 /// Every bug there is.
-pub const BUGS: [Bug; 8] = [
+pub const BUGS: [Bug; 15] = [
     Bug::AckBeforeSync,
     Bug::PublishBeforeSync,
     Bug::SettledBeforeSync,
@@ -32,6 +46,13 @@ pub const BUGS: [Bug; 8] = [
     Bug::TornGroup,
     Bug::TrimNotDurable,
     Bug::RollOffByOne,
+    Bug::SnapshotShort,
+    Bug::RetentionEager,
+    Bug::FullForEver,
+    Bug::RotServed,
+    Bug::ArrivalForgotten,
+    Bug::NumberOffByOne,
+    Bug::GenuineForgotten,
 ];
 
 /// Is this bug planted?

@@ -339,8 +339,9 @@ impl Vault {
             let slot = slots[i];
             let batch = buffer.split_to(slot.bytes as usize);
             let sound = batch::check(batch.clone()).is_ok_and(|b| b.header.base_offset as u64 == slot.first.0);
-            if sound {
-                range.batches.push(Stored { bytes: batch, arrived: slot.arrived });
+            if sound || sabotage::is(Bug::RotServed) {
+                let arrived = if sabotage::is(Bug::ArrivalForgotten) { Timestamp(0) } else { slot.arrived };
+                range.batches.push(Stored { bytes: batch, arrived });
             } else {
                 self.withheld.fetch_add(1, Ordering::Relaxed);
                 metrics::DAMAGED_BATCHES.inc();

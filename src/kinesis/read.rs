@@ -4,6 +4,7 @@
 
 use crate::aws::write::Out;
 use crate::engine::catalog::Shard;
+use crate::engine::sabotage::{self, Bug};
 use crate::engine::{Error, Fetch, Filter, Page, Read, Stored, Until};
 use crate::ids::{LogId, Offset, ShardNo, StreamId, Timestamp};
 use crate::kinesis::Kinesis;
@@ -123,7 +124,8 @@ impl<'s> Cursor<'s> {
             if offset < self.next || self.shard.end.is_some_and(|end| offset >= end) {
                 continue;
             }
-            let genuine = view.headers.clone().any(|(name, _)| name == GENUINE_HEADER);
+            let genuine = view.headers.clone().any(|(name, _)| name == GENUINE_HEADER)
+                && !sabotage::is(Bug::GenuineForgotten);
             match shown(view.key, view.value, genuine, self.show_limit_bytes) {
                 Shown::Oversize => skipped.oversize += 1,
                 Shown::Record { partition_key, data } => {
@@ -136,8 +138,9 @@ impl<'s> Cursor<'s> {
                     self.bytes_left = self.bytes_left.saturating_sub(bytes);
                     self.shown += 1;
                     self.shown_bytes += bytes as u64;
+                    let numbered = if sabotage::is(Bug::NumberOffByOne) { offset.plus(1) } else { offset };
                     out.begin();
-                    out.text("SequenceNumber", &SequenceNumber::of(self.shard, offset).to_string());
+                    out.text("SequenceNumber", &SequenceNumber::of(self.shard, numbered).to_string());
                     out.time_ms("ApproximateArrivalTimestamp", arrived.0);
                     out.blob("Data", data);
                     out.text("PartitionKey", &partition_key);
