@@ -124,8 +124,8 @@ impl<'s> Cursor<'s> {
             if offset < self.next || self.shard.end.is_some_and(|end| offset >= end) {
                 continue;
             }
-            let genuine = view.headers.clone().any(|(name, _)| name == GENUINE_HEADER)
-                && !sabotage::is(Bug::GenuineForgotten);
+            let genuine =
+                view.headers.clone().any(|(name, _)| name == GENUINE_HEADER) && !sabotage::is(Bug::GenuineForgotten);
             match shown(view.key, view.value, genuine, self.show_limit_bytes) {
                 Shown::Oversize => skipped.oversize += 1,
                 Shown::Record { partition_key, data } => {
