@@ -159,7 +159,7 @@ impl Engine {
                     relaxed_records: settings.flush_messages.map_or(u64::MAX, |count| count.max(1) as u64),
                     retention_ms: settings.retention_ms.filter(|_| settings.delete),
                     retention_bytes: settings.retention_bytes.filter(|_| settings.delete),
-                    segment_bytes: u64::from(settings.segment_bytes),
+                    segment_bytes: u64::from(settings.segment_bytes).min(self.options.segment_limit_bytes),
                     segment_ms: settings.segment_ms,
                     open_shard: open.map(|s| s.no),
                 },

@@ -303,6 +303,8 @@ pub struct Options {
     pub producer_expiration_ms: i64,
     /// A ledger's log is begun anew with a snapshot when it has grown by this much, or by twice its last snapshot.
     pub ledger_snapshot_bytes: u64,
+    /// No segment grows larger than this, whatever its stream says: so a simulation sees many.
+    pub segment_limit_bytes: u64,
     /// The server's own defaults of stream settings.
     pub defaults: StreamDefaults,
 }
@@ -331,6 +333,7 @@ impl Default for Options {
             maintenance_ms: 10_000,
             producer_expiration_ms: 86_400_000,
             ledger_snapshot_bytes: 4 << 20,
+            segment_limit_bytes: u64::MAX,
             defaults: StreamDefaults::default(),
         }
     }

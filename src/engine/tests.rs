@@ -484,6 +484,58 @@ async fn an_engine_whose_disk_failed_can_still_be_closed() {
 }
 
 #[tokio::test]
+async fn a_reader_before_a_hole_goes_on_behind_it() {
+    let disk = MemDisk::faulty();
+    let engine = open(&disk, Options::default()).await;
+    let log = new_stream(&engine, "s", 1, &[]).await.logs[0];
+    for value in [&b"first"[..], b"second", b"third", b"fourth"] {
+        put(&engine, log, value, 1).await;
+    }
+    let name = format!("journal/{}", disk.list("journal").unwrap().into_iter().next().unwrap());
+    engine.close().await;
+    let disk = disk.kill();
+    let file = disk.open(&name, Open::Read).unwrap();
+    let mut bytes = vec![0; file.len().unwrap() as usize];
+    file.read_at(&mut bytes, 0).unwrap();
+    let at = bytes.windows(6).position(|w| w == b"second").unwrap();
+    disk.flip(&name, 8 * at as u64).unwrap();
+    let options =
+        Options { lane: lane::Limits { settle_bytes: 1, tail_bytes: 1, ..small().lane }, ..Options::default() };
+    let engine = open(&disk, options).await;
+    put(&engine, log, b"fifth", 1).await;
+    // Settled and out of memory, or not yet: a reader sees the same.
+    for _ in 0..200 {
+        let read = Read { log, from: Offset(1), max_bytes: 1, until: Until::End };
+        let fetch = Fetch { reads: vec![read], min_bytes: 0, max_bytes: 1, deadline: Timestamp(0) };
+        let page = engine.fetch(fetch).await.remove(0).unwrap();
+        let first = batch::parse_header(&page.batches[0].bytes).unwrap().base_offset;
+        assert_eq!(first, 2, "offset 1 is lost, and 0 was not asked for");
+        tokio::task::yield_now().await;
+    }
+    engine.close().await;
+}
+
+#[tokio::test]
+async fn a_ledger_waits_for_room_on_the_disk() {
+    let disk = MemDisk::faulty();
+    let engine = open(&disk, small()).await;
+    disk.set_capacity(Some(1));
+    // More than the journal's files hold.
+    let changes = engine.change((0..500).map(|i| create(&format!("s{i}"), 10, &[])).collect());
+    let room = async {
+        for _ in 0..1_000 {
+            tokio::task::yield_now().await;
+        }
+        assert_eq!(engine.catalog().streams().count(), 0, "there was no room");
+        disk.set_capacity(None);
+    };
+    let (changed, ()) = tokio::join!(changes, room);
+    assert!(changed.iter().all(Result::is_ok));
+    assert_eq!((engine.failure(), engine.catalog().streams().count()), (None, 500));
+    engine.close().await;
+}
+
+#[tokio::test]
 async fn of_two_growths_at_once_the_later_is_refused_and_shards_stay_open() {
     let engine = open(&MemDisk::new(), Options::default()).await;
     let stream = new_stream(&engine, "s", 1, &[]).await;

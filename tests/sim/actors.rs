@@ -14,10 +14,12 @@ use interfluve::record::batch::{self, Batch};
 use interfluve::record::build::{Builder, NewRecord, Producer};
 use interfluve::record::compress::{Codec, Limits};
 use interfluve::record::records;
+use interfluve::store::memory::MemDisk;
 
 use crate::dice::Dice;
 use crate::kv::{Command, Numbers};
-use crate::model::{Id, Model, Wish, key_of, value_of};
+use crate::model::{Id, Model, Wish};
+use crate::records::{Writing, key_of, value_of};
 
 /// The stream of the little ledger; nobody but its machine writes there.
 pub const NUMBERS: &str = "numbers";
@@ -28,6 +30,7 @@ const LIMITS: Limits = Limits { max_bytes: 1 << 20, max_ratio: 1000 };
 pub struct Stage {
     pub engine: Arc<Engine>,
     pub model: Arc<Mutex<Model>>,
+    pub disk: MemDisk,
     /// Things an actor does before it goes home.
     pub acts: u64,
     /// Is this the liveness phase: no faults, nothing may be refused for lack of anything?
@@ -41,21 +44,21 @@ impl Stage {
         model
     }
 
-    async fn pause(&self, most_ms: u64, dice: &mut Dice) {
+    pub async fn pause(&self, most_ms: u64, dice: &mut Dice) {
         let until = self.now().plus_ms(dice.range(1, most_ms) as i64);
         self.engine.clock().sleep_until(until).await;
     }
 
-    fn now(&self) -> Timestamp {
+    pub fn now(&self) -> Timestamp {
         self.engine.clock().now()
     }
 
     /// Streams that clients write.
-    fn streams(&self) -> Vec<Arc<Stream>> {
+    pub fn streams(&self) -> Vec<Arc<Stream>> {
         self.engine.catalog().streams().filter(|s| s.kind == Kind::Client).cloned().collect()
     }
 
-    fn some_log(&self, dice: &mut Dice) -> Option<(Arc<Stream>, u32)> {
+    pub fn some_log(&self, dice: &mut Dice) -> Option<(Arc<Stream>, u32)> {
         let streams = self.streams();
         if streams.is_empty() {
             return None;
@@ -66,7 +69,7 @@ impl Stage {
     }
 }
 
-fn sizes(dice: &mut Dice) -> Vec<usize> {
+pub fn sizes(dice: &mut Dice) -> Vec<usize> {
     let records = if dice.percent(60) { 1 } else { dice.range(1, 6) };
     (0..records)
         .map(|_| match dice.below(20) {
@@ -77,16 +80,16 @@ fn sizes(dice: &mut Dice) -> Vec<usize> {
         .collect()
 }
 
-fn build(ids: std::ops::Range<Id>, sizes: &[usize], now: Timestamp, codec: Codec, producer: Producer) -> Batch {
+pub fn build(ids: std::ops::Range<Id>, sizes: &[usize], now: Timestamp, codec: Codec, producer: Producer) -> Batch {
     let mut builder = Builder::new(codec).producer(producer);
     for (id, bytes) in ids.zip(sizes) {
-        let (key, value) = (key_of(id), value_of(id, *bytes));
-        builder.push(&NewRecord { timestamp: now, key: Some(&key), value: Some(&value), headers: &[] });
+        let (key, value) = (key_of(id, Writing::Log), value_of(id, *bytes));
+        builder.push(&NewRecord { timestamp: now, key: key.as_deref(), value: Some(&value), headers: &[] });
     }
     builder.finish()
 }
 
-fn codec(dice: &mut Dice) -> Codec {
+pub fn codec(dice: &mut Dice) -> Codec {
     match dice.below(10) {
         0 => Codec::Lz4,
         1 => Codec::Zstd,
@@ -293,7 +296,7 @@ impl Idempotent {
         for receipt in receipts {
             let answer = receipt.await;
             let Some(numbered) = line.open.front().cloned() else { return };
-            let lossy = stage.model().logs.get(&log).is_some_and(|past| !past.strict || !past.rotten.is_empty());
+            let lossy = stage.model().logs.get(&log).is_some_and(|past| !past.strict || past.rotted);
             match &answer {
                 Ok(_) => {
                     judge(stage, "again", &[log], &answer, std::slice::from_ref(&numbered.ids));
@@ -338,7 +341,7 @@ impl Idempotent {
         let answer = stage.engine.append(single(log, &numbered.batch), Permit::default()).await;
         let mut model = stage.model();
         model.note(format!("w{} repeats {:?} at {first}: {answer:?}", self.name, numbered.ids));
-        let strict = model.logs.get(&log).is_some_and(|past| past.strict && past.rotten.is_empty());
+        let strict = model.logs.get(&log).is_some_and(|past| past.strict && !past.rotted);
         match answer {
             Ok(placed) if placed[0].duplicate && placed[0].first.0 == first => {}
             Err(Refused { error: Error::NoSuchLog, .. }) if model.going(log) => {}
@@ -416,7 +419,7 @@ impl Reader {
                     let (base, found) = open(&mut model, log, &stored.bytes);
                     let end = base + found;
                     let fits = if next == *at { base <= next && next < end } else { base == next };
-                    let rot = model.logs.get(&log).is_some_and(|past| !past.rotten.is_empty());
+                    let rot = model.logs.get(&log).is_some_and(|past| base > next && past.is_rot(next..base));
                     if !fits && !rot {
                         model.blame(format!("log {log}: asked for {next}, got {base}..{end}"));
                     }
@@ -432,7 +435,14 @@ impl Reader {
                 model.note(format!("read log {log} {at} outside {bounds:?}"));
                 *at = bounds.start.0;
             }
-            Err(Error::Corrupt { end, .. }) => *at = end.0,
+            // Without power nothing can be read.
+            Err(Error::Corrupt { .. }) if stage.disk.is_off() => {}
+            Err(Error::Corrupt { first, end }) => {
+                if model.logs.get(&log).is_some_and(|past| !past.is_rot(first.0..end.0)) {
+                    model.blame(format!("log {log}: {first}..{end} is said to be damaged and is not"));
+                }
+                *at = end.0;
+            }
             Err(Error::LaneFailed | Error::ShuttingDown) => {}
             Err(Error::NoSuchLog) if model.going(log) => {}
             Err(other) => model.blame(format!("log {log}: reading at {at} failed: {other}")),

@@ -6,12 +6,13 @@ use std::sync::Arc;
 
 use interfluve::engine::catalog::Stream;
 use interfluve::engine::{Bounds, Catalog};
-use interfluve::ids::LogId;
+use interfluve::ids::{LogId, Offset};
 
-use crate::dice::mix;
+pub use crate::records::Id;
+use crate::records::{Writing, id_of, key_of, shown_key, value_of};
 
-/// The number of a record; no other record ever has it.
-pub type Id = u64;
+/// The log of a record whose place its stream chooses, until it is known.
+pub const SOMEWHERE: LogId = LogId(u64::MAX);
 
 /// One record's fate.
 #[derive(Clone, Debug)]
@@ -28,6 +29,11 @@ pub struct Sent {
     pub end_before: u64,
     /// Will its writer send it again, after a crash that left its fate open?
     pub again: bool,
+    /// Who wrote it: a client of which face.
+    pub by: Writing,
+    /// When it was sent, and when it arrived as soon as anyone was told.
+    pub sent_at: i64,
+    pub arrived: Option<i64>,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -45,8 +51,9 @@ pub struct Past {
     pub stream: String,
     /// Synced before acknowledged.
     pub strict: bool,
-    /// Retention may give up records.
+    /// Retention may give up records: after so many milliseconds, if it goes by time alone.
     pub retains: bool,
+    pub retention_ms: Option<i64>,
     /// What is known to stand where.
     pub known: BTreeMap<u64, Id>,
     /// The highest start anyone was told, and the highest anyone asked for.
@@ -54,8 +61,31 @@ pub struct Past {
     pub asked: u64,
     /// The highest end anyone was told.
     pub end: u64,
-    /// Records that may be missing because their bytes were damaged.
-    pub rotten: BTreeSet<Id>,
+    /// Offsets whose records may be missing because their bytes were damaged.
+    pub rot: BTreeSet<u64>,
+    /// Were there ever any?
+    pub rotted: bool,
+}
+
+impl Past {
+    /// The records of this stretch may be missing from now on.
+    pub fn rots(&mut self, offsets: std::ops::Range<u64>) {
+        self.rot.extend(offsets);
+        self.rotted = true;
+    }
+
+    /// May all of this stretch be missing?
+    pub fn is_rot(&self, mut offsets: std::ops::Range<u64>) -> bool {
+        offsets.all(|offset| self.rot.contains(&offset))
+    }
+}
+
+/// What a group has committed for one log.
+#[derive(Clone, Debug, Default)]
+pub struct Commit {
+    pub acknowledged: Option<i64>,
+    /// Sent since, without an answer.
+    pub open: Vec<i64>,
 }
 
 /// A change of the catalog under way: it may or may not have happened.
@@ -88,6 +118,8 @@ pub struct Model {
     /// The numbers of the little ledger, by place, as acknowledged; and how many anyone has seen.
     pub kv: BTreeMap<usize, u64>,
     pub kv_seen: usize,
+    /// What groups committed, by group and log.
+    pub commits: BTreeMap<(String, LogId), Commit>,
     /// Appends may be refused for lack of room.
     pub full: bool,
     pub trace: Vec<String>,
@@ -118,12 +150,37 @@ impl Model {
     /// Numbers for records about to be sent, in the order in which their writer sends them.
     pub fn send(&mut self, log: LogId, writer: u32, group: u32, sizes: &[usize], again: bool) -> std::ops::Range<Id> {
         let first = self.sent.len() as Id;
-        let end_before = self.logs.get(&log).map_or(0, |past| past.end);
         for &value_bytes in sizes {
-            let fate = Fate::Open;
-            self.sent.push(Sent { log, writer, group, value_bytes, fate, at: None, end_before, again });
+            self.send_one(log, writer, group, value_bytes, again, Writing::Log);
         }
         first..self.sent.len() as Id
+    }
+
+    /// A number for one record.
+    pub fn send_one(
+        &mut self,
+        log: LogId,
+        writer: u32,
+        group: u32,
+        value_bytes: usize,
+        again: bool,
+        by: Writing,
+    ) -> Id {
+        let end_before = self.logs.get(&log).map_or(0, |past| past.end);
+        self.sent.push(Sent {
+            log,
+            writer,
+            group,
+            value_bytes,
+            fate: Fate::Open,
+            at: None,
+            end_before,
+            again,
+            by,
+            sent_at: self.now,
+            arrived: None,
+        });
+        self.sent.len() as Id - 1
     }
 
     pub fn acknowledge(&mut self, log: LogId, ids: std::ops::Range<Id>, first: u64) {
@@ -151,6 +208,9 @@ impl Model {
         past.end = past.end.max(offset + 1);
         let other = past.known.insert(offset, id).filter(|other| *other != id);
         let sent = &mut self.sent[id as usize];
+        if sent.log == SOMEWHERE {
+            sent.log = log;
+        }
         let earlier = sent.at.replace(offset).filter(|at| *at != offset);
         let (fate, home) = (sent.fate, sent.log);
         if let Some(other) = other {
@@ -176,12 +236,39 @@ impl Model {
             return None;
         };
         let sent = &self.sent[id as usize];
-        let same = key == Some(key_of(id).as_slice()) && value == Some(value_of(id, sent.value_bytes).as_slice());
+        let same = key == key_of(id, sent.by).as_deref() && value == Some(value_of(id, sent.value_bytes).as_slice());
         if !same {
             self.blame(format!("log {log} offset {offset}: the bytes of record {id} were changed"));
         }
         self.stands(log, offset, id);
         Some(id)
+    }
+
+    /// A Kinesis reader was shown this at the place its number says.
+    pub fn shown(&mut self, log: LogId, offset: u64, key: &str, data: &[u8], arrived: i64) -> Option<Id> {
+        let Some(id) = id_of(data).filter(|id| (*id as usize) < self.sent.len()) else {
+            self.blame(format!("log {log} offset {offset}: nobody sent what Kinesis shows there"));
+            return None;
+        };
+        let by = self.sent[id as usize].by;
+        if key != shown_key(id, by) {
+            let wanted = shown_key(id, by);
+            self.blame(format!("log {log} offset {offset}: record {id} is shown with key {key:?}, not {wanted:?}"));
+        }
+        self.arrived(log, offset, id, arrived);
+        self.read(log, offset, key_of(id, by).as_deref(), Some(data))
+    }
+
+    /// Somebody was told when a record arrived: after it was sent, and the same whoever asks, and when.
+    pub fn arrived(&mut self, log: LogId, offset: u64, id: Id, arrived: i64) {
+        let now = self.now;
+        let sent = &mut self.sent[id as usize];
+        let (sent_at, before) = (sent.sent_at, *sent.arrived.get_or_insert(arrived));
+        if before != arrived || arrived < sent_at || arrived > now {
+            self.blame(format!(
+                "log {log} offset {offset}: record {id} was sent at {sent_at}, arrived at {before}, now at {arrived}"
+            ));
+        }
     }
 
     /// Somebody was told the bounds of a log.
@@ -191,11 +278,33 @@ impl Model {
         let (back, beyond) = (bounds.start.0 < past.start, !past.retains && bounds.start.0 > past.asked);
         let shorter = past.strict && bounds.end.0 < past.end;
         let before = (past.start, past.asked, past.end);
+        // Retention by time gives up a record when it is as old as that, and not earlier.
+        let given_up = past.known.range(past.start.max(past.asked)..bounds.start.0.max(past.start.max(past.asked)));
+        let young = past.retention_ms.and_then(|ms| {
+            let young = |id: &Id| self.sent[*id as usize].sent_at + ms > self.now;
+            given_up.map(|(_, id)| *id).find(young)
+        });
         past.start = past.start.max(bounds.start.0);
         past.end = past.end.max(bounds.end.0);
         if !ordered || back || beyond || shorter {
             self.blame(format!("log {log}: {bounds:?}, but (start, asked, end) were {before:?}"));
         }
+        if let Some(id) = young {
+            self.blame(format!("log {log}: retention gave up record {id} too early; {bounds:?}"));
+        }
+    }
+
+    /// The same by a messenger who took his time: true at some moment since (start, end) were `before`.
+    pub fn bounds_since(&mut self, log: LogId, bounds: Bounds, before: (u64, u64)) {
+        let Some(past) = self.logs.get(&log) else { return };
+        let strict = past.strict;
+        let start = Offset(bounds.start.0.max(past.start));
+        let end = Offset(bounds.end.0.max(past.end));
+        let ordered = bounds.start <= bounds.committed && bounds.committed <= bounds.end;
+        if !ordered || bounds.start.0 < before.0 || (strict && bounds.end.0 < before.1) {
+            self.blame(format!("log {log}: {bounds:?}, but (start, end) were {before:?}"));
+        }
+        self.bounds(log, Bounds { start, committed: end, end });
     }
 
     // ── after a recovery
@@ -203,16 +312,18 @@ impl Model {
     /// Everything a log holds after a start, in order. `holes`: what the engine said is damaged.
     pub fn recovered(&mut self, log: LogId, bounds: Bounds, found: &[(u64, Id)], holes: &[(u64, u64)], ended: Ended) {
         let Some(past) = self.logs.get_mut(&log) else { return };
-        let may_lose = !past.strict && ended == Ended::Power;
+        // Damage at the end of a log takes the end with it, and other records will stand there.
+        let cut = past.rot.range(bounds.end.0..).next().is_some();
+        let may_lose = !past.strict && ended == Ended::Power || cut;
         let mut lost = Vec::new();
         let there: BTreeSet<u64> = found.iter().map(|(offset, _)| *offset).collect();
         let mut blames = Vec::new();
         for (&offset, &id) in past.known.range(bounds.start.0..) {
-            let damaged = past.rotten.contains(&id);
+            let damaged = past.rot.contains(&offset);
             if there.contains(&offset) {
                 continue;
             }
-            if (may_lose && offset >= bounds.end.0) || damaged {
+            if (!past.strict && may_lose && offset >= bounds.end.0) || damaged {
                 lost.push((offset, id));
             } else {
                 let fate = self.sent[id as usize].fate;
@@ -221,21 +332,27 @@ impl Model {
         }
         if may_lose {
             past.end = bounds.end.0;
+            past.rot.split_off(&bounds.end.0);
         }
         let mut next = bounds.start.0;
-        let rot = !past.rotten.is_empty();
+        for (first, end) in holes {
+            if !past.is_rot(*first..*end) {
+                blames.push(format!("log {log}: {first}..{end} is said to be damaged and is not"));
+            }
+        }
         for (offset, _) in found {
-            if *offset != next && !holes.iter().any(|(first, end)| *first <= next && offset <= end) && !rot {
+            if !past.is_rot(next..*offset) {
                 blames.push(format!("log {log}: a hole from {next} to {offset}"));
             }
             next = offset + 1;
         }
-        if next != bounds.end.0.max(bounds.start.0) && !rot {
+        if !past.is_rot(next..bounds.end.0) {
             blames.push(format!("log {log}: nothing from {next} on, but it ends at {}", bounds.end));
         }
         for (offset, id) in lost {
             past.known.remove(&offset);
             self.sent[id as usize].at = None;
+            self.sent[id as usize].arrived = None;
             self.sent[id as usize].fate = Fate::Gone;
         }
         blames.into_iter().for_each(|blame| self.blame(blame));
@@ -257,8 +374,14 @@ impl Model {
     pub fn settle_fates(&mut self, starts: &BTreeMap<LogId, u64>) {
         let mut groups: BTreeMap<u32, (u64, u64)> = BTreeMap::new();
         for sent in &mut self.sent {
-            let Some(start) = starts.get(&sent.log) else { continue };
-            let rotten = self.logs.get(&sent.log).is_some_and(|past| !past.rotten.is_empty());
+            let Some(start) = starts.get(&sent.log) else {
+                // Wherever it was meant to go, it is not there.
+                if sent.log == SOMEWHERE && sent.fate == Fate::Open {
+                    sent.fate = Fate::Gone;
+                }
+                continue;
+            };
+            let rotten = self.logs.get(&sent.log).is_some_and(|past| past.rotted);
             if sent.fate == Fate::Open || sent.fate == Fate::Acknowledged {
                 let counts = groups.entry(sent.group).or_default();
                 match sent.at {
@@ -320,6 +443,7 @@ impl Model {
             past.strict = !stream.settings.contains_key("flush.ms");
             // Once is enough: what it gave up is gone.
             past.retains |= stream.settings.keys().any(|key| key.starts_with("retention."));
+            past.retention_ms = stream.settings.get("retention.ms").and_then(|ms| ms.parse().ok());
         }
         self.streams.insert(stream.name.to_string(), stream.clone());
     }
@@ -328,7 +452,30 @@ impl Model {
         if let Some(stream) = self.streams.remove(name) {
             for log in &stream.logs {
                 self.logs.remove(log);
+                self.commits.retain(|(_, of), _| of != log);
             }
+        }
+    }
+
+    // ── committed positions
+
+    pub fn commit(&mut self, group: &str, log: LogId, offset: i64) {
+        self.commits.entry((group.to_string(), log)).or_default().open.push(offset);
+    }
+
+    pub fn committed(&mut self, group: &str, log: LogId, offset: i64) {
+        let commit = self.commits.entry((group.to_string(), log)).or_default();
+        *commit = Commit { acknowledged: Some(offset), open: Vec::new() };
+    }
+
+    /// Somebody asked what a group has committed; -1 is nothing.
+    pub fn fetched_commit(&mut self, group: &str, log: LogId, offset: i64) {
+        let commit = self.commits.entry((group.to_string(), log)).or_default();
+        let fits = offset == commit.acknowledged.unwrap_or(-1) || commit.open.contains(&offset);
+        let before = commit.clone();
+        *commit = Commit { acknowledged: Some(offset).filter(|offset| *offset >= 0), open: Vec::new() };
+        if !fits {
+            self.blame(format!("group {group} has committed {offset} of log {log}, and sent {before:?}"));
         }
     }
 
@@ -339,26 +486,4 @@ impl Model {
             Some(past) => matches!(&self.wish, Some(Wish::Delete(name)) if *name == past.stream),
         }
     }
-}
-
-// ── records that say who they are
-
-pub fn key_of(id: Id) -> Vec<u8> {
-    format!("k{}", mix(id) % 50).into_bytes()
-}
-
-/// The id, then bytes that follow from it.
-pub fn value_of(id: Id, bytes: usize) -> Vec<u8> {
-    let mut value = id.to_be_bytes().to_vec();
-    let mut state = id;
-    while value.len() < bytes {
-        state = mix(state.wrapping_add(0x9e37_79b9_7f4a_7c15));
-        value.extend_from_slice(&state.to_be_bytes());
-    }
-    value.truncate(bytes.max(8));
-    value
-}
-
-fn id_of(value: &[u8]) -> Option<Id> {
-    value.first_chunk().map(|id| Id::from_be_bytes(*id))
 }

@@ -17,9 +17,13 @@ use interfluve::store::memory::{Fault, MemDisk, When};
 use tokio::task::JoinSet;
 
 use crate::actors::{self, Admin, Counter, Grouper, Idempotent, NUMBERS, Plain, Reader, Stage, Trimmer};
+use crate::clients::{KafkaReader, KafkaWriter, KinesisReader, KinesisWriter};
 use crate::dice::Dice;
+use crate::equal;
+use crate::faces::Faces;
 use crate::kv::Numbers;
 use crate::model::{Ended, Model};
+use crate::trouble::{self, Filler};
 
 thread_local! {
     /// What panicked in this thread's world: the engine's asserts, mostly. Tasks swallow panics.
@@ -45,14 +49,38 @@ pub fn watch_panics() {
 pub struct Plan {
     pub incarnations: u64,
     pub acts: u64,
-    /// One more incarnation, before the others, in which the power goes off at this call of the disk: before it, or
-    /// when it was done. Call 0 never comes: the incarnation ends well.
-    pub power_off: Option<(u64, bool)>,
+    /// One more incarnation, after one that prepares it and before the others, in which all do one thing and the power
+    /// goes off.
+    pub deed: Option<(Deed, PowerOff)>,
+    /// May bits flip, and the disk be full?
+    pub trouble: bool,
+}
+
+/// What there is to do in an incarnation whose every call of the disk is a place for a crash.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Deed {
+    /// Nothing but appends: nothing is settled.
+    Append,
+    /// Appends that are settled at once, into many segments.
+    Settle,
+    /// Records are given up by age, by bytes and because somebody asks.
+    Retention,
+    /// Streams are made, grown, altered and deleted, while their ledger is begun anew.
+    Catalog,
+}
+
+/// The power goes off at this call of the disk: before it, or when it was done. Call 0 never comes: the incarnation ends
+/// well. `seed` says which unsynced bytes and names survive.
+#[derive(Clone, Copy, Debug)]
+pub struct PowerOff {
+    pub call: u64,
+    pub before: bool,
+    pub seed: u64,
 }
 
 impl Default for Plan {
     fn default() -> Plan {
-        Plan { incarnations: 4, acts: 25, power_off: None }
+        Plan { incarnations: 4, acts: 25, deed: None, trouble: true }
     }
 }
 
@@ -74,7 +102,7 @@ pub struct Told {
     pub blamed: Vec<String>,
     pub reads: u64,
     pub acknowledged: u64,
-    /// Changing calls of the disk in the first incarnation.
+    /// Changing calls of the disk in the incarnation of the deed.
     pub calls: u64,
 }
 
@@ -87,6 +115,11 @@ struct Cast {
     trimmer: Actor<Trimmer>,
     admin: Actor<Admin>,
     counter: Actor<Counter>,
+    kafka_writers: Vec<Actor<KafkaWriter>>,
+    kafka_readers: Vec<Actor<KafkaReader>>,
+    kinesis_writers: Vec<Actor<KinesisWriter>>,
+    kinesis_readers: Vec<Actor<KinesisReader>>,
+    filler: Actor<Filler>,
 }
 
 type Actor<T> = Arc<tokio::sync::Mutex<T>>;
@@ -107,34 +140,71 @@ impl Cast {
             trimmer: actor(Trimmer { dice: dice.fork(40) }),
             admin: actor(Admin { dice: dice.fork(50), made: 0 }),
             counter: actor(Counter { dice: dice.fork(60), next: 0 }),
+            kafka_writers: (80..82).map(|n| actor(KafkaWriter { name: n, dice: dice.fork(n.into()) })).collect(),
+            kafka_readers: (90..92)
+                .map(|n| actor(KafkaReader { group: format!("g{n}"), dice: dice.fork(n), at: BTreeMap::new() }))
+                .collect(),
+            kinesis_writers: (100..102).map(|n| actor(KinesisWriter { name: n, dice: dice.fork(n.into()) })).collect(),
+            kinesis_readers: (110..112)
+                .map(|n| actor(KinesisReader { dice: dice.fork(n), at: BTreeMap::new() }))
+                .collect(),
+            filler: actor(Filler { name: 120, dice: dice.fork(120) }),
         }
     }
 
-    fn enter(&self, stage: &Stage, numbers: &Ledger<Numbers>) -> JoinSet<()> {
+    /// Everybody who takes part goes to work.
+    fn enter(&self, stage: &Stage, scene: &Scene) -> JoinSet<()> {
         let mut tasks = JoinSet::new();
         macro_rules! go {
-            ($actor:expr $(, $more:expr)*) => {{
-                let (actor, stage) = ($actor.clone(), stage.clone());
-                let more = ($($more,)*);
-                let _ = &more;
-                tasks.spawn(async move {
-                    let mut actor = actor.lock_owned().await;
-                    go!(@act actor, stage, more $(, $more)*)
-                });
-            }};
-            (@act $actor:ident, $stage:ident, $more:ident) => { $actor.act($stage).await };
-            (@act $actor:ident, $stage:ident, $more:ident, $one:expr) => { $actor.act($stage, $more.0).await };
+            ($actors:expr $(, $more:expr)*) => {
+                for actor in $actors {
+                    let (actor, stage) = (actor.clone(), stage.clone());
+                    let _scene = scene.clone();
+                    tasks.spawn(async move {
+                        let mut actor = actor.lock_owned().await;
+                        actor.act(stage $(, $more(&_scene))*).await;
+                    });
+                }
+            };
         }
-        self.plain.iter().for_each(|a| go!(a));
-        self.groupers.iter().for_each(|a| go!(a));
-        self.idempotent.iter().for_each(|a| go!(a));
-        self.readers.iter().for_each(|a| go!(a));
-        go!(self.trimmer);
-        go!(self.admin);
-        let numbers = numbers.clone();
-        go!(self.counter, numbers);
+        let faces = |scene: &Scene| scene.faces.clone();
+        let (writes, all) = (scene.deed != Some(Deed::Catalog), scene.deed.is_none());
+        if writes {
+            go!(&self.plain);
+            go!(&self.groupers);
+            go!(&self.idempotent);
+            go!(&self.kafka_writers, faces);
+            go!(&self.kinesis_writers, faces);
+        }
+        if all {
+            go!(&self.readers);
+            go!(&self.kinesis_readers, faces);
+            go!([&self.counter], |scene: &Scene| scene.numbers.clone());
+        }
+        if all || !writes {
+            go!(&self.kafka_readers, faces);
+        }
+        if all || scene.deed == Some(Deed::Retention) {
+            go!([&self.trimmer]);
+        }
+        if all || !writes {
+            go!([&self.admin]);
+        }
+        if all && scene.trouble {
+            go!([&self.filler], |scene: &Scene| scene.disk.clone());
+        }
         tasks
     }
+}
+
+/// What there is besides the engine in one incarnation.
+#[derive(Clone)]
+struct Scene {
+    numbers: Ledger<Numbers>,
+    faces: Faces,
+    disk: MemDisk,
+    deed: Option<Deed>,
+    trouble: bool,
 }
 
 pub struct World {
@@ -147,8 +217,21 @@ pub struct World {
     chance: Chance,
     model: Arc<Mutex<Model>>,
     cast: Cast,
-    /// Changing calls of the disk in the first incarnation.
+    /// Changing calls of the disk in the incarnation of the deed.
     calls: u64,
+    /// What survives the next power cut, if it is not left to the dice.
+    crash: Option<u64>,
+}
+
+/// What an incarnation is about.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Act {
+    Everything,
+    /// All work for the first time, nothing goes wrong.
+    Prepare,
+    Do(Deed),
+    /// The last one: no faults, nothing may be refused.
+    Calm,
 }
 
 /// Most simulated time one incarnation may take: whoever is not done by then never will be.
@@ -162,13 +245,14 @@ impl World {
         World {
             seed,
             plan,
-            options: options(&mut dice),
+            options: options(&mut dice, plan.deed.map(|(deed, _)| deed)),
             disk: MemDisk::faulty(),
             clock: Clock::manual(BEGIN),
             chance: Chance::seeded(dice.draw()),
             model: Arc::new(Mutex::new(Model { now: BEGIN.0, ..Model::default() })),
             cast,
             calls: 0,
+            crash: None,
             dice,
         }
     }
@@ -178,27 +262,34 @@ impl World {
         watch_panics();
         PANICS.with(|panics| panics.borrow_mut().clear());
         let mut ended = Ended::Written;
-        if let Some((call, before)) = self.plan.power_off {
-            let doom = match call {
+        if let Some((deed, off)) = self.plan.deed {
+            // So that there are streams with records in them; then the deed, and nothing else.
+            let acts = std::mem::replace(&mut self.plan.acts, 4);
+            ended = self.live(Doom::Close, ended, Act::Prepare);
+            self.plan.acts = acts;
+            let doom = match off.call {
                 0 => Doom::Close,
-                _ => Doom::Call(call, if before { When::Before } else { When::After }),
+                call => Doom::Call(call, if off.before { When::Before } else { When::After }),
             };
-            ended = self.live(doom, ended, false);
+            self.crash = Some(off.seed);
+            ended = self.live(doom, ended, Act::Do(deed));
+            self.crash = None;
+            self.plan.acts = 2;
         }
         for n in 0..self.plan.incarnations {
             let doom = self.doom();
             self.model(|m| m.note(format!("── incarnation {n}: {doom:?}")));
-            ended = self.live(doom, ended, false);
+            ended = self.live(doom, ended, Act::Everything);
             if self.blamed() {
                 return self.told();
             }
         }
         self.model(|m| m.note("── the calm".into()));
-        ended = self.live(Doom::Close, ended, true);
+        ended = self.live(Doom::Close, ended, Act::Calm);
         if !self.blamed() {
             // And once more, to see that what the calm did is there.
             self.plan.acts = 0;
-            self.live(Doom::Close, ended, true);
+            self.live(Doom::Close, ended, Act::Calm);
         }
         self.told()
     }
@@ -215,7 +306,12 @@ impl World {
         }
     }
 
-    fn live(&mut self, doom: Doom, ended: Ended, calm: bool) -> Ended {
+    fn live(&mut self, doom: Doom, ended: Ended, act: Act) -> Ended {
+        if self.plan.trouble && act == Act::Everything && self.dice.percent(30) {
+            let (disk, mut dice) = (self.disk.clone(), self.dice.fork(75));
+            self.model(|m| trouble::flip(&disk, m, &mut dice));
+        }
+        self.model(|m| m.full = false);
         match doom {
             Doom::Call(n, when) => self.disk.crash_at(n, when),
             Doom::Fails(n, fault) => self.disk.fail_at(n, fault),
@@ -224,7 +320,7 @@ impl World {
         let runtime = tokio::runtime::Builder::new_current_thread().enable_time().start_paused(true).build();
         let runtime = runtime.expect("a runtime needs nothing but memory");
         let patient = runtime
-            .block_on(async { tokio::time::timeout(PATIENCE, self.incarnation(doom, ended, calm)).await.is_ok() });
+            .block_on(async { tokio::time::timeout(PATIENCE, self.incarnation(doom, ended, act)).await.is_ok() });
         drop(runtime);
         PANICS.with(|panics| {
             for panic in panics.borrow_mut().drain(..) {
@@ -235,6 +331,7 @@ impl World {
             self.model(|m| m.blame("somebody waits for ever".into()));
         }
         let crash = self.dice.draw();
+        let crash = self.crash.unwrap_or(crash);
         let kill = match doom {
             Doom::Close => true,
             Doom::At(_, how) => how == Ended::Written,
@@ -242,16 +339,17 @@ impl World {
             Doom::Fails(..) => self.dice.percent(50),
         };
         let trace = self.disk.trace();
-        if self.calls == 0 {
+        if matches!(act, Act::Do(_)) {
             self.calls = self.disk.calls();
         }
+        self.disk.set_capacity(None);
         self.model(|m| m.note(format!("disk {trace:08x}, {}", if kill { "killed" } else { "power off" })));
         self.disk = if kill { self.disk.kill() } else { self.disk.crash(crash) };
         // A failed sync drops what it should have written, also for those who live on.
         if kill && !matches!(doom, Doom::Fails(..)) { Ended::Written } else { Ended::Power }
     }
 
-    async fn incarnation(&mut self, doom: Doom, ended: Ended, calm: bool) {
+    async fn incarnation(&mut self, doom: Doom, ended: Ended, act: Act) {
         let (mut pace, disk) = (self.dice.fork(70), Arc::new(self.disk.clone()));
         let slow = pace.range(1, 40);
         let driver = Driver::Task(Box::new(move || Duration::from_millis(pace.below(slow))));
@@ -269,13 +367,24 @@ impl World {
                 return;
             }
         };
-        let stage = Stage { engine: engine.clone(), model: self.model.clone(), acts: self.plan.acts, calm };
+        let calm = act != Act::Everything;
+        let (model, disk) = (self.model.clone(), self.disk.clone());
+        let stage = Stage { engine: engine.clone(), model, disk, acts: self.plan.acts, calm };
+        let mut dice = self.dice.fork(76);
         let begun = self.clock.now();
         let done = async {
-            self.judge(&stage, ended).await;
+            let faces = match Faces::open(&engine).await {
+                Ok(faces) => faces,
+                Err(Error::LaneFailed) => return,
+                Err(e) => return stage.model().blame(format!("the groups cannot be opened: {e}")),
+            };
+            self.judge(&stage, &faces, ended, &mut dice).await;
             if stage.model().blamed.is_empty() && self.plan.acts > 0 {
                 let Some(numbers) = self.numbers(&stage).await else { return };
-                let mut tasks = self.cast.enter(&stage, &numbers);
+                let deed = if let Act::Do(deed) = act { Some(deed) } else { None };
+                let trouble = self.plan.trouble && act == Act::Everything;
+                let scene = Scene { numbers, faces, disk: self.disk.clone(), deed, trouble };
+                let mut tasks = self.cast.enter(&stage, &scene);
                 while tasks.join_next().await.is_some() {}
             }
         };
@@ -320,12 +429,12 @@ impl World {
     }
 
     /// Reads everything and compares.
-    async fn judge(&self, stage: &Stage, ended: Ended) {
+    async fn judge(&self, stage: &Stage, faces: &Faces, ended: Ended, dice: &mut Dice) {
         let engine = &stage.engine;
         let catalog = engine.catalog();
         let shown: Vec<_> = catalog.streams().filter(|s| s.kind == Kind::Client).cloned().collect();
         stage.model().catalog(&catalog, |s| s.kind == Kind::Client);
-        let mut starts = BTreeMap::new();
+        let (mut starts, mut all) = (BTreeMap::new(), BTreeMap::new());
         for log in shown.iter().flat_map(|s| s.logs.iter().copied()) {
             let Some((start, found, holes)) = read_all(stage, log, ended).await else { return };
             starts.insert(log, start);
@@ -334,8 +443,17 @@ impl World {
             let bounds = interfluve::engine::Bounds { start: Offset(start), ..bounds };
             model.note(format!("log {log} holds {start}..{}", bounds.end));
             model.recovered(log, bounds, &found, &holes, ended);
+            drop(model);
+            all.insert(log, found);
         }
         stage.model().settle_fates(&starts);
+        for stream in &shown {
+            for (number, log) in stream.logs.iter().enumerate() {
+                if let Some(found) = all.get(log).filter(|_| stage.model().blamed.is_empty()) {
+                    equal::judge(stage, faces, stream, number as u32, found, dice).await;
+                }
+            }
+        }
     }
 
     /// The little ledger, its stream made if there is none, and compared.
@@ -410,7 +528,7 @@ async fn read_all(stage: &Stage, log: LogId, ended: Ended) -> Option<Found> {
     {
         let mut model = stage.model();
         if let Some(past) = model.logs.get_mut(&log)
-            && (!past.strict && ended == Ended::Power)
+            && (!past.strict && ended == Ended::Power || past.is_rot(bounds.end.0..past.end))
         {
             past.end = 0;
         }
@@ -422,6 +540,7 @@ async fn read_all(stage: &Stage, log: LogId, ended: Ended) -> Option<Found> {
         let fetch = Fetch { reads: vec![read], min_bytes: 0, max_bytes: 5_000, deadline: Timestamp(0) };
         let page = match engine.fetch(fetch).await.remove(0) {
             Ok(page) => page,
+            Err(Error::Corrupt { .. }) if stage.disk.is_off() => return None,
             Err(Error::Corrupt { first, end }) => {
                 stage.model().note(format!("log {log}: {first}..{end} is damaged"));
                 holes.push((first.0, end.0));
@@ -458,8 +577,8 @@ async fn read_all(stage: &Stage, log: LogId, ended: Ended) -> Option<Found> {
 }
 
 /// Small enough that everything that happens seldom happens often.
-fn options(dice: &mut Dice) -> Options {
-    Options {
+fn options(dice: &mut Dice, deed: Option<Deed>) -> Options {
+    let plain = Options {
         lane: lane::Limits {
             settle_bytes: dice.range(500, 6_000),
             unsettled_bytes: dice.range(8_000, 60_000),
@@ -472,8 +591,28 @@ fn options(dice: &mut Dice) -> Options {
         journal_spare_files: dice.below(3) as usize,
         open_files_limit: dice.range(4, 40) as usize,
         fetch_disk_limit_bytes: dice.range(1, 100_000) as usize,
-        reserve_free_bytes: 64 << 10,
+        reserve_free_bytes: trouble::RESERVE_BYTES,
         maintenance_ms: dice.range(20, 400) as i64,
+        ledger_snapshot_bytes: dice.range(500, 6_000),
+        segment_limit_bytes: dice.range(1_000, 20_000),
         ..Options::default()
+    };
+    let limits = |settle_bytes, unsettled_bytes, journal_bytes| lane::Limits {
+        settle_bytes,
+        unsettled_bytes,
+        journal_bytes,
+        ..plain.lane.clone()
+    };
+    match deed {
+        Some(Deed::Append) => Options { lane: limits(1 << 30, 1 << 31, 1 << 30), ..plain },
+        Some(Deed::Settle | Deed::Retention) => Options {
+            lane: limits(200, 4_000, 10_000),
+            segment_limit_bytes: 1_000,
+            maintenance_ms: 20,
+            ledger_snapshot_bytes: 1 << 20,
+            ..plain
+        },
+        Some(Deed::Catalog) => Options { ledger_snapshot_bytes: 1_000, ..plain },
+        None => plain,
     }
 }
