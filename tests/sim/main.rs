@@ -1,11 +1,12 @@
-//! The deterministic simulation: the real engine on a simulated disk, with time and chance in our hand. A seed decides
-//! everything: who does what and when, when the power goes off, which unsynced bytes survive. What must hold is in
-//! `model.rs`; nothing here waits for real time or touches a real disk.
+//! The deterministic simulation: the real engine and both faces on a simulated disk, with time and chance in our hand. A
+//! seed decides everything: who does what and when, when the power goes off, which unsynced bytes survive. What must hold
+//! is in `model.rs` and `equal.rs`; nothing here waits for real time or touches a real disk.
 //!
 //! ```text
-//! SIM_SEEDS=500 cargo test --release --test sim     more seeds
-//! SIM_SEED=17   cargo test --release --test sim     one seed, with everything that happened
-//! cargo test --release --features sabotage --test sim planted     bugs put into the engine are found
+//! SIM_SEEDS=500 SIM_FROM=0 cargo test --release --test sim nothing     these seeds
+//! SIM_SEED=17              cargo test --release --test sim nothing     one seed, with everything that happened
+//! SIM_CRASH_SEEDS=20       cargo test --release --test sim the_power   every call of the disk in twenty lives of each kind
+//! cargo test --release --features sabotage --test sim planted          bugs put into the engine are found
 //! ```
 
 mod actors;

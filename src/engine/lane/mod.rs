@@ -146,6 +146,10 @@ pub struct Lane {
     limits: Limits,
     slots: BTreeMap<LogId, Slot>,
     waiting: VecDeque<Appending>,
+    /// Of ledgers, while the disk has no room for them: what they decided cannot be refused, so it waits, in its order.
+    parked: VecDeque<Appending>,
+    /// Not before this are they tried again.
+    parked_until: Option<Timestamp>,
     outgoing: Vec<Outgoing>,
     flights: VecDeque<Flight>,
     synced: FrameNo,
@@ -227,6 +231,8 @@ impl Lane {
             limits,
             slots: BTreeMap::new(),
             waiting: VecDeque::new(),
+            parked: VecDeque::new(),
+            parked_until: None,
             outgoing: Vec::new(),
             flights: VecDeque::new(),
             synced,
@@ -306,6 +312,7 @@ impl Lane {
                 News::Stop(reply) => self.stopping = Some(reply),
             }
         }
+        self.unpark(now)?;
         // A full disk or a stop is answered, not waited for.
         let refusing = self.stopping.is_some() || self.room_bytes == 0;
         while refusing || self.unsettled_bytes + self.flying_bytes < self.limits.unsettled_bytes {
@@ -347,7 +354,7 @@ impl Lane {
         let wake = if again {
             Some(now)
         } else {
-            [self.sync_due, self.settle_from, self.held_until].into_iter().flatten().min()
+            [self.sync_due, self.settle_from, self.held_until, self.parked_until].into_iter().flatten().min()
         };
         Ok(Turn { sync, wake, tasks: std::mem::take(&mut self.tasks), stopped })
     }

@@ -6,7 +6,7 @@ use std::io;
 use bytes::{Bytes, BytesMut};
 use tokio::sync::oneshot;
 
-use super::{Appending, Flight, Lane, Outgoing, Slot, Then};
+use super::{Appending, Flight, Lane, Outgoing, RETRY_MS, Slot, Then};
 use crate::engine::frame::{self, Member};
 use crate::engine::tail::Entry;
 use crate::engine::{Error, Group, Origin, Part, Placed, Refused};
@@ -25,6 +25,11 @@ const GROUP_BYTES: u64 = 256 << 20;
 
 impl Lane {
     pub(super) fn place(&mut self, appending: Appending, now: Timestamp) -> io::Result<()> {
+        let ours = appending.group.origin != Origin::Client;
+        if ours && !self.parked.is_empty() {
+            self.parked.push_back(appending);
+            return Ok(());
+        }
         let Appending { group, reply, permit } = appending;
         let verdicts = match self.decide(&group) {
             Ok(verdicts) => verdicts,
@@ -53,6 +58,12 @@ impl Lane {
         match reserved {
             // It will take this in a segment; the journal's files are used again.
             Ok(()) => self.room_bytes = self.room_bytes.saturating_sub(bytes as u64),
+            Err(e) if is_full(&e) && ours => {
+                metrics::FULL.inc();
+                self.parked.push_back(Appending { group, reply, permit });
+                self.parked_until.get_or_insert(now.plus_ms(RETRY_MS));
+                return Ok(());
+            }
             Err(e) if is_full(&e) => {
                 metrics::FULL.inc();
                 let _ = reply.send(Err(Refused { part: 0, error: Error::Full }));
@@ -106,6 +117,18 @@ impl Lane {
         let mut head = Vec::with_capacity(4 + members.len() * 28);
         frame::encode_group(&members, &mut head);
         self.outgoing.push(Outgoing { kind: frame::GROUP, head, publish, then: Then::Receipt(reply, placed) });
+        Ok(())
+    }
+
+    /// Tries again what ledgers could not write for lack of room. A stop refuses it.
+    pub(super) fn unpark(&mut self, now: Timestamp) -> io::Result<()> {
+        let due = self.parked_until.is_some_and(|until| until <= now) && self.pictures.is_empty();
+        if due || self.stopping.is_some() {
+            self.parked_until = None;
+            for appending in std::mem::take(&mut self.parked) {
+                self.place(appending, now)?;
+            }
+        }
         Ok(())
     }
 
