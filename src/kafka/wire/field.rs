@@ -35,15 +35,21 @@ pub struct Form {
     pub flexible: bool,
     /// Null is allowed.
     pub nullable: bool,
+    /// In a tagged field, where Kafka writes null structs otherwise.
+    pub tagged: bool,
 }
 
 impl Form {
     pub fn of(version: i16, flexible: bool) -> Form {
-        Form { version, flexible, nullable: false }
+        Form { version, flexible, nullable: false, tagged: false }
     }
 
     pub fn nullable(self, nullable: bool) -> Form {
-        Form { nullable, ..self }
+        Form { nullable, tagged: false, ..self }
+    }
+
+    pub fn tagged(self) -> Form {
+        Form { tagged: true, ..self }
     }
 }
 
@@ -121,7 +127,7 @@ fn not_null<T>(r: &Reader, value: Option<T>) -> Result<T, WireError> {
 }
 
 macro_rules! number {
-    ($($t:ident $random:expr;)*) => {$(
+    ($($t:ident $random:expr, $said:expr;)*) => {$(
         impl Field for $t {
             fn zero() -> Self {
                 $t::default()
@@ -153,19 +159,21 @@ macro_rules! number {
 
             #[cfg(test)]
             fn describe(&self, path: &str, out: &mut Vec<String>) {
-                out.push(format!("{path}={self}"));
+                let said: fn(&$t) -> String = $said;
+                out.push(format!("{path}={}", said(self)));
             }
         }
     )*};
 }
 
 number! {
-    i8 |rng| rng.i8(..);
-    i16 |rng| rng.i16(..);
-    i32 |rng| rng.i32(..);
-    i64 |rng| rng.i64(..);
-    u16 |rng| rng.u16(..);
-    f64 |rng| rng.f64() * 1e6;
+    i8 |rng| rng.i8(..), i8::to_string;
+    i16 |rng| rng.i16(..), i16::to_string;
+    i32 |rng| rng.i32(..), i32::to_string;
+    i64 |rng| rng.i64(..), i64::to_string;
+    u16 |rng| rng.u16(..), u16::to_string;
+    // As bits, since every language has digits of its own for these.
+    f64 |rng| rng.f64() * 1e6, |value| format!("{:016x}", value.to_bits());
 }
 
 impl Field for bool {

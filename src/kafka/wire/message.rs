@@ -219,7 +219,7 @@ macro_rules! structs {
                             $($(
                                 $tag if matches!(form.version, $tagged) => {
                                     r.at(stringify!($name), stringify!($field));
-                                    this.$field = $crate::kafka::wire::field::Field::take(r, $field)?;
+                                    this.$field = $crate::kafka::wire::field::Field::take(r, $field.tagged())?;
                                     r.end_tag(tag)?;
                                 }
                             )?)*
@@ -258,10 +258,11 @@ macro_rules! structs {
                     $($(
                         if matches!(form.version, $tagged) && self.$field != base.$field {
                             w.at(stringify!($name), stringify!($field));
+                            let form = $field.tagged();
                             let mut counter = $crate::kafka::wire::Writer::counting();
-                            $crate::kafka::wire::field::Field::put(&self.$field, &mut counter, $field)?;
+                            $crate::kafka::wire::field::Field::put(&self.$field, &mut counter, form)?;
                             w.tag($tag, counter.written())?;
-                            $crate::kafka::wire::field::Field::put(&self.$field, w, $field)?;
+                            $crate::kafka::wire::field::Field::put(&self.$field, w, form)?;
                         }
                     )?)*
                 }
@@ -303,7 +304,7 @@ macro_rules! structs {
             }
         }
 
-        /// A nullable struct is preceded by one byte: -1 for null, 1 for a value.
+        /// A nullable struct is preceded by one byte: 1 for a value; for null -1, or 0 in a tagged field.
         impl $crate::kafka::wire::field::Nullable for $name {
             fn take_option(
                 r: &mut $crate::kafka::wire::Reader,
@@ -311,16 +312,17 @@ macro_rules! structs {
             ) -> Result<Option<Self>, $crate::kafka::wire::WireError> {
                 match if form.nullable { r.i8()? } else { 1 } {
                     1 => $crate::kafka::wire::field::Field::take(r, form).map(Some),
-                    -1 => Ok(None),
+                    0 if form.tagged => Ok(None),
+                    -1 if !form.tagged => Ok(None),
                     other => Err(r.error($crate::kafka::wire::What::Length(i64::from(other)))),
                 }
             }
 
             fn put_null(
                 w: &mut $crate::kafka::wire::Writer,
-                _: $crate::kafka::wire::field::Form,
+                form: $crate::kafka::wire::field::Form,
             ) -> Result<(), $crate::kafka::wire::WireError> {
-                w.put(&[0xff]);
+                w.put(if form.tagged { &[0] } else { &[0xff] });
                 Ok(())
             }
 

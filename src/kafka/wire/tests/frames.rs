@@ -5,6 +5,7 @@ use bytes::Bytes;
 use crate::kafka::wire::codec::SHARE_BYTES;
 use crate::kafka::wire::header::{self, RequestHeader, ResponseHeader};
 use crate::kafka::wire::messages::api_versions::{ApiVersionsRequest, ApiVersionsResponse};
+use crate::kafka::wire::messages::consumer_group_records::ConsumerGroupMemberMetadataValue;
 use crate::kafka::wire::messages::consumer_protocol::ConsumerProtocolSubscription;
 use crate::kafka::wire::messages::fetch::{FetchResponse, FetchableTopicResponse, PartitionData};
 use crate::kafka::wire::messages::group_records::{GroupMetadataKey, OffsetCommitKey};
@@ -225,6 +226,15 @@ fn the_version_of_a_group_record_key_tells_its_kind() {
     assert_eq!(versioned::read::<GroupMetadataKey>(bytes).expect_err("refused").what, What::Version(1));
     let group = versioned::write(&GroupMetadataKey { group: "g".into() }, 2).expect("writable");
     assert_eq!(group[..], [0, 2, 0, 1, b'g']);
+}
+
+/// As Kafka's own classes write it (`compat/wire-oracle`): null is 0 in a tagged field, -1 elsewhere.
+#[test]
+fn a_null_struct_in_a_tagged_field_is_one_byte_of_zero() {
+    let member = ConsumerGroupMemberMetadataValue { classic_member_metadata: None, ..Default::default() };
+    let bytes = versioned::write(&member, 0).expect("writable");
+    assert_eq!(bytes[bytes.len() - 4..], [1, 0, 1, 0]);
+    assert_eq!(versioned::read(bytes), Ok((0, member)));
 }
 
 #[test]
