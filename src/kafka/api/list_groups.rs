@@ -12,8 +12,8 @@ use crate::kafka::wire::messages::list_groups::{ListGroupsRequest, ListGroupsRes
 
 pub struct ListGroups;
 
-/// The only type that is served.
 const CLASSIC: &str = "classic";
+const CONSUMER: &str = "consumer";
 
 impl Api for ListGroups {
     type Request = ListGroupsRequest;
@@ -32,16 +32,17 @@ fn filter(groups: Vec<Listed>, request: &ListGroupsRequest) -> Vec<ListedGroup> 
     let passes = |wanted: &[String], name: &str| {
         wanted.is_empty() || wanted.iter().any(|wanted| wanted.trim().eq_ignore_ascii_case(name))
     };
-    if !passes(&request.types_filter, CLASSIC) {
-        return Vec::new();
-    }
+    let state = |group: &Listed| group.consumer.unwrap_or(group.phase.name());
+    let kind = |group: &Listed| if group.consumer.is_some() { CONSUMER } else { CLASSIC };
     let listed = |group: Listed| ListedGroup {
+        group_state: state(&group).into(),
+        group_type: kind(&group).into(),
         group_id: group.group.to_string(),
         protocol_type: group.protocol_type.map(|name| name.to_string()).unwrap_or_default(),
-        group_state: group.phase.name().into(),
-        group_type: CLASSIC.into(),
     };
-    let groups = groups.into_iter().filter(|group| passes(&request.states_filter, group.phase.name()));
+    let groups = groups
+        .into_iter()
+        .filter(|group| passes(&request.types_filter, kind(group)) && passes(&request.states_filter, state(group)));
     groups.map(listed).collect()
 }
 
@@ -61,7 +62,7 @@ mod tests {
             (&[], &["consumer", "CLASSIC"], &["a", "b"]),
         ];
         for (states, types, expected) in cases {
-            let group = |name: &str, phase| Listed { group: name.into(), phase, protocol_type: None };
+            let group = |name: &str, phase| Listed { group: name.into(), phase, protocol_type: None, consumer: None };
             let groups = vec![group("a", Phase::Stable), group("b", Phase::Empty)];
             let texts = |from: &[&str]| from.iter().map(|text| text.to_string()).collect();
             let request = ListGroupsRequest { states_filter: texts(states), types_filter: texts(types) };

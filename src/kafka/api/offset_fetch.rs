@@ -38,7 +38,10 @@ impl Api for OffsetFetch {
             Ok(fetched) => asked
                 .into_iter()
                 .zip(fetched)
-                .map(|(group, fetched)| answer(by_id, group, fetched, is_current, id_of))
+                .map(|(group, fetched)| match fetched {
+                    Ok(fetched) => answer(by_id, group, fetched, is_current, id_of),
+                    Err(why) => failed(group, why.into()),
+                })
                 .collect(),
             Err(code) => asked.into_iter().map(|group| failed(group, code)).collect(),
         };
@@ -76,7 +79,8 @@ fn fetch(group: &OffsetFetchRequestGroup, known: impl Fn(&OffsetFetchRequestTopi
         FetchTopic { topic: name, topic_id, partitions: topic.partition_indexes.clone() }
     };
     let topics = group.topics.as_ref().map(|topics| topics.iter().map(topic).collect());
-    Fetch { group: group.group_id.as_str().into(), topics }
+    let member = group.member_id.as_deref().map(|id| (id.into(), group.member_epoch));
+    Fetch { group: group.group_id.as_str().into(), member, topics }
 }
 
 fn answer(

@@ -3,10 +3,11 @@
 
 use std::collections::BTreeMap;
 use std::future::Future;
-use std::sync::{Arc, Weak};
+use std::sync::{Arc, Mutex, PoisonError, Weak};
 
 use tokio::sync::watch;
 
+use super::consumer::{Beat, Beaten, Described as DescribedConsumers, Refused};
 use super::{
     Command, Commit, Described, Fetch, Fetched, Groups, Heartbeat, Join, Joined, Leave, Listed, Name, Refusal, Reply,
     Scratch, Settings, Sync, Synced,
@@ -15,7 +16,10 @@ use crate::engine::catalog::{Born, Create, Kind};
 use crate::engine::ledgers::{Effects, Ledger};
 use crate::engine::{Catalog, Change, Changed, Engine, Error, Growth, Part, Receipt};
 use crate::ids::StreamId;
+use crate::kafka::cx;
 use crate::kafka::error::Code;
+use crate::kafka::group::consumer::assign::Topics;
+use crate::kafka::wire::Uuid;
 
 /// The stream whose only log the groups are folded from. Kafka's readers may read it, nobody else writes it.
 pub const STREAM: &str = "__consumer_offsets";
@@ -27,7 +31,43 @@ pub type Committing = Result<Vec<Result<(), Refusal>>, Code>;
 
 /// Cheap to clone.
 #[derive(Clone)]
-pub struct Coordinator(Ledger<Groups>);
+pub struct Coordinator(Ledger<Groups>, Arc<Mutex<Seen>>);
+
+/// The last picture of the streams that the machine was shown, and how many it was shown.
+type Seen = (Option<Arc<Catalog>>, u64);
+
+/// The streams that Kafka's clients see.
+#[derive(Debug)]
+struct Shown {
+    catalog: Arc<Catalog>,
+    version: u64,
+}
+
+impl Topics for Shown {
+    fn version(&self) -> u64 {
+        self.version
+    }
+
+    fn topic(&self, name: &str) -> Option<(u128, i32)> {
+        let stream = cx::topic(&self.catalog, name)?;
+        Some((stream.id.0, i32::try_from(stream.logs.len()).unwrap_or(i32::MAX)))
+    }
+
+    fn name(&self, id: u128) -> Option<Name> {
+        cx::topic_by_id(&self.catalog, Uuid(id)).map(|stream| stream.name.clone())
+    }
+
+    fn count(&self) -> usize {
+        self.catalog.streams().count()
+    }
+
+    fn visit(&self, see: &mut dyn FnMut(&Name)) {
+        // Internal topics are read by name only.
+        for stream in cx::topics(&self.catalog).filter(|stream| !cx::is_internal(stream)) {
+            see(&stream.name);
+        }
+    }
+}
 
 impl Coordinator {
     /// Folds the groups from their log, which is made if it is not there, and keeps them from then on: offsets of
@@ -45,8 +85,8 @@ impl Coordinator {
         let Some(log) = stream.log(0) else { return Err(Error::NoSuchLog) };
         // Nobody watches the state from outside.
         let ledger =
-            Ledger::open(engine.clone(), log, Scratch::new(settings), Box::new(|_, _| None), Effects::none()).await?;
-        let coordinator = Coordinator(ledger);
+            Ledger::open(engine.clone(), log, Scratch::new(settings), Box::new(|_, _| None), effects()).await?;
+        let coordinator = Coordinator(ledger, Arc::default());
         let groups = coordinator.clone();
         engine.accompany_growth(Arc::new(move |growth, parts| Box::pin(groups.clone().grown(growth, parts))));
         tokio::spawn(coordinator.clone().forget_deleted(engine.watch_deletions(), Arc::downgrade(&engine)));
@@ -110,6 +150,40 @@ impl Coordinator {
         }
     }
 
+    /// A heartbeat of a consumer group. A join may wait for its assignment.
+    pub async fn beat(&self, beat: Beat) -> Result<Beaten, (Code, Option<String>)> {
+        match self.ask(Command::Beat(Box::new(beat))).await {
+            Ok(Reply::Beat(result)) => result.map_err(|Refused { why, words }| (why.into(), Some(words))),
+            Ok(other) => wrong(&other),
+            Err(code) => Err((code, None)),
+        }
+    }
+
+    /// Shows the machine what streams there are, unless it has seen this very picture.
+    pub async fn look(&self, catalog: &Arc<Catalog>) -> Result<(), Code> {
+        let version = {
+            let mut seen = self.1.lock().unwrap_or_else(PoisonError::into_inner);
+            if seen.0.as_ref().is_some_and(|seen| Arc::ptr_eq(seen, catalog)) {
+                return Ok(());
+            }
+            *seen = (Some(catalog.clone()), seen.1 + 1);
+            seen.1
+        };
+        let topics = Arc::new(Shown { catalog: catalog.clone(), version });
+        match self.ask(Command::Look(topics)).await? {
+            Reply::Done => Ok(()),
+            other => wrong(&other),
+        }
+    }
+
+    /// `None` where there is no such consumer group.
+    pub async fn describe_consumers(&self, groups: Vec<Name>) -> Result<Vec<Option<DescribedConsumers>>, Code> {
+        match self.ask(Command::DescribeConsumers(groups)).await? {
+            Reply::DescribeConsumers(groups) => Ok(groups),
+            other => wrong(&other),
+        }
+    }
+
     /// One result per member that was to leave.
     pub async fn leave(&self, leave: Leave) -> Result<Vec<Result<(), Refusal>>, Code> {
         match self.ask(Command::Leave(leave)).await? {
@@ -131,8 +205,8 @@ impl Coordinator {
         })
     }
 
-    /// One list per group.
-    pub async fn fetch(&self, groups: Vec<Fetch>) -> Result<Vec<Vec<Fetched>>, Code> {
+    /// One list per group, or why its member may not see it.
+    pub async fn fetch(&self, groups: Vec<Fetch>) -> Result<Vec<Result<Vec<Fetched>, Refusal>>, Code> {
         match self.ask(Command::Fetch(groups)).await? {
             Reply::Fetch(fetched) => Ok(fetched),
             other => wrong(&other),
@@ -180,6 +254,21 @@ impl Coordinator {
 
     async fn ask(&self, command: Command) -> Result<Reply, Code> {
         self.0.ask(command).await.map_err(|error| unavailable(&error))
+    }
+}
+
+/// Assignments of large groups are computed on a thread of their own.
+fn effects() -> Effects<Groups> {
+    Effects {
+        parts: Box::new(|_| Vec::new()),
+        perform: Arc::new(|job| {
+            let job = job.clone();
+            Box::pin(async move {
+                // Should it fail, the next heartbeat finds nothing new, and nobody is told what is not so.
+                let _ = tokio::task::spawn_blocking(move || job.run()).await;
+                Ok(())
+            })
+        }),
     }
 }
 
@@ -236,6 +325,13 @@ impl From<Refusal> for Code {
             Refusal::OffsetMetadataTooLarge => Code::OffsetMetadataTooLarge,
             // What Kafka answers where the record with the assignment is too large for its log.
             Refusal::AssignmentTooLarge => Code::UnknownServerError,
+            Refusal::FencedEpoch => Code::FencedMemberEpoch,
+            Refusal::StaleEpoch => Code::StaleMemberEpoch,
+            Refusal::UnreleasedInstance => Code::UnreleasedInstanceId,
+            Refusal::UnsupportedAssignor => Code::UnsupportedAssignor,
+            Refusal::InvalidRegex => Code::InvalidRegularExpression,
+            Refusal::SubscribedToTopic => Code::GroupSubscribedToTopic,
+            Refusal::UnsupportedVersion => Code::UnsupportedVersion,
         }
     }
 }

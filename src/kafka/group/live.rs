@@ -255,6 +255,10 @@ pub enum Alarm {
     Join { group: Name },
     /// Members have not asked for their assignment.
     Sync { group: Name },
+    /// A member of a consumer group has been silent too long.
+    Beat { group: Name, member: Name },
+    /// A member of a consumer group has not given back what it was told to.
+    Revoke { group: Name, member: Name },
     /// Chores wait: expired offsets, offsets of deleted streams.
     Chores,
 }

@@ -1,4 +1,4 @@
-//! Classic consumer groups and committed offsets: a machine whose memory is `__consumer_offsets`, in Kafka's own record
+//! Consumer groups of both protocols and committed offsets: a machine whose memory is `__consumer_offsets`, in Kafka's own record
 //! format. Pure: no IO, no clock, no chance (the random half of a new member id is part of the command).
 //!
 //! ```text
@@ -12,8 +12,9 @@
 //! gives the members of the log a fresh session.
 //!
 //! `state.rs` what the log folds to · `record.rs` its bytes · `live.rs` a group between two records · `membership.rs`
-//! join, sync, heartbeat, leave · `offsets.rs` commit, fetch, expiry, deletion.
+//! join, sync, heartbeat, leave · `consumer/` groups of the new protocol (KIP-848) · `offsets.rs` commit, fetch, expiry, deletion.
 
+pub mod consumer;
 pub mod coordinator;
 pub mod live;
 mod membership;
@@ -24,12 +25,15 @@ pub mod state;
 mod tests;
 
 use std::collections::{BTreeMap, VecDeque};
+use std::sync::Arc;
 
 use bytes::Bytes;
 
 use crate::config::server::ServerSettings;
 use crate::ids::Timestamp;
-use crate::ledger::{Input, Machine, NoEffect, Step, Ticket};
+use crate::ledger::{Input, Machine, Step, Ticket};
+use consumer::assign::Topics;
+use consumer::{Beat, Beaten, Job, Refused};
 use live::{Alarm, Alarms, Live, Phase};
 use membership::Room;
 use offsets::Chore;
@@ -61,6 +65,8 @@ pub struct Settings {
     pub offsets_retention_ms: i64,
     /// `offsets.retention.check.interval.ms`
     pub retention_check_ms: i64,
+    /// `group.consumer.*`
+    pub consumer: consumer::Settings,
 }
 
 impl Default for Settings {
@@ -75,6 +81,7 @@ impl Default for Settings {
             offset_metadata_limit_bytes: 4096,
             offsets_retention_ms: 7 * 24 * 3_600_000,
             retention_check_ms: 600_000,
+            consumer: consumer::Settings::default(),
         }
     }
 }
@@ -92,6 +99,7 @@ impl Settings {
             offset_metadata_limit_bytes: settings.offset_metadata_max_bytes,
             offsets_retention_ms: settings.offsets_retention_ms,
             retention_check_ms: settings.offsets_retention_check_interval_ms,
+            consumer: consumer::Settings::default(),
         }
     }
 }
@@ -103,6 +111,12 @@ pub enum Command {
     Join(Join),
     Sync(Sync),
     Heartbeat(Heartbeat),
+    /// Of a consumer group (KIP-848).
+    Beat(Box<Beat>),
+    /// The streams there are from now on.
+    Look(Arc<dyn Topics>),
+    /// Consumer groups by name.
+    DescribeConsumers(Vec<Name>),
     Leave(Leave),
     Commit(Commit),
     /// Of several groups at once.
@@ -135,11 +149,14 @@ pub enum Reply {
     Join(Result<Joined, JoinRefused>),
     Sync(Result<Synced, Refusal>),
     Heartbeat(Result<(), Refusal>),
+    Beat(Result<Beaten, Refused>),
+    /// `None`: no such group, or one of the other protocol.
+    DescribeConsumers(Vec<Option<consumer::Described>>),
     Leave(Result<Vec<Result<(), Refusal>>, Refusal>),
     /// One result per committed offset, in order.
     Commit(Result<Vec<Result<(), Refusal>>, Refusal>),
     /// Per group that was asked for, in order.
-    Fetch(Vec<Vec<Fetched>>),
+    Fetch(Vec<Result<Vec<Fetched>, Refusal>>),
     /// `None`: no such group.
     Describe(Vec<Option<Described>>),
     List(Vec<Listed>),
@@ -166,6 +183,13 @@ pub enum Refusal {
     OffsetMetadataTooLarge,
     /// What the leader assigned does not fit into one record.
     AssignmentTooLarge,
+    FencedEpoch,
+    StaleEpoch,
+    UnreleasedInstance,
+    UnsupportedAssignor,
+    InvalidRegex,
+    SubscribedToTopic,
+    UnsupportedVersion,
 }
 
 #[derive(Clone, Debug)]
@@ -278,6 +302,8 @@ pub struct CommitOffset {
 #[derive(Clone, Debug)]
 pub struct Fetch {
     pub group: Name,
+    /// v9+: the member that asks, and its epoch.
+    pub member: Option<(Name, i32)>,
     /// `None`: whatever there is. An offset for another life of the stream (another id, both known) is not told.
     pub topics: Option<Vec<FetchTopic>>,
 }
@@ -321,6 +347,8 @@ pub struct Listed {
     pub group: Name,
     pub phase: Phase,
     pub protocol_type: Option<Name>,
+    /// Of a group of the new protocol: its state, as Kafka spells it.
+    pub consumer: Option<&'static str>,
 }
 
 /// What a restart forgets.
@@ -332,6 +360,9 @@ pub struct Scratch {
     live: BTreeMap<Name, Live>,
     alarms: Alarms,
     chores: VecDeque<Chore>,
+    topics: Option<Arc<dyn Topics>>,
+    /// Every consumer group that has members, or had some since the start.
+    consumers: BTreeMap<Name, consumer::Live>,
 }
 
 impl Scratch {
@@ -341,7 +372,7 @@ impl Scratch {
     }
 }
 
-type Out = Vec<Step<Record, Reply>>;
+type Out = Vec<Step<Record, Reply, Job>>;
 
 impl Machine for Groups {
     type State = State;
@@ -349,9 +380,9 @@ impl Machine for Groups {
     type Command = Command;
     type Reply = Reply;
     type Record = Record;
-    type Effect = NoEffect;
+    type Effect = Job;
 
-    fn decide(state: &State, scratch: &mut Scratch, now: Timestamp, input: Input<Command>, out: &mut Out) {
+    fn decide(state: &State, scratch: &mut Scratch, now: Timestamp, input: Input<Command, Job>, out: &mut Out) {
         if let Input::Command(_, Command::Configure(settings)) = &input {
             scratch.settings = settings.clone();
         }
@@ -361,7 +392,10 @@ impl Machine for Groups {
         match input {
             Input::Command(ticket, command) => answer(state, scratch, now, ticket, command, out),
             Input::Tick => tick(state, scratch, now, out),
-            Input::Done(never) => match never {},
+            Input::Done(job) => {
+                let name = job.group.clone();
+                enter_consumer(state, scratch, now, &name, out, |room| room.done(&job));
+            }
         }
         let Some(next) = scratch.alarms.next() else { return };
         if scratch.alarms.asked.is_none_or(|asked| next < asked) {
@@ -384,6 +418,9 @@ fn load(state: &State, scratch: &mut Scratch, now: Timestamp, out: &mut Out) {
     scratch.is_loaded = true;
     offsets::plan_expiry(scratch, now);
     for (name, group) in &state.groups {
+        if group.consumer.as_ref().is_some_and(|consumer| !consumer.members.is_empty()) {
+            enter_consumer(state, scratch, now, name, out, |room| room.wake_up());
+        }
         let Some(meta) = group.meta.as_deref().filter(|m| !m.members.is_empty()) else { continue };
         scratch.live.insert(name.clone(), Live::restored(name.clone(), meta, now));
         enter(state, scratch, now, name, out, |room| room.wake_up());
@@ -404,6 +441,19 @@ fn answer(state: &State, scratch: &mut Scratch, now: Timestamp, ticket: Ticket, 
         Command::Configure(_) => {
             reconfigure(state, scratch, now, out);
             Reply::Done
+        }
+        Command::Beat(beat) => return self::beat(state, scratch, now, ticket, *beat, out),
+        Command::Look(topics) => {
+            // Two who looked at once may come in either order.
+            if scratch.topics.as_ref().is_none_or(|known| known.version() < topics.version()) {
+                scratch.topics = Some(topics);
+            }
+            Reply::Done
+        }
+        Command::DescribeConsumers(groups) => {
+            let found = |name: &Name| state.groups.get(name).and_then(|group| group.consumer.as_deref());
+            let describe = |group| consumer::describe(group, &scratch.settings.consumer);
+            Reply::DescribeConsumers(groups.iter().map(|name| found(name).map(describe)).collect())
         }
         Command::Join(join) => return self::join(state, scratch, now, ticket, join, out),
         Command::Sync(sync) => {
@@ -450,12 +500,75 @@ fn answer(state: &State, scratch: &mut Scratch, now: Timestamp, ticket: Ticket, 
     out.push(Step::Reply(ticket, reply));
 }
 
+fn beat(state: &State, scratch: &mut Scratch, now: Timestamp, ticket: Ticket, beat: Beat, out: &mut Out) {
+    let refuse = |refused| Step::Reply(ticket, Reply::Beat(Err(refused)));
+    if let Err(refused) = consumer::check(&beat, &scratch.settings.consumer) {
+        return out.push(refuse(refused));
+    }
+    let name = beat.group.clone();
+    let group = state.groups.get(&name);
+    let is_consumer = group.is_some_and(|group| group.consumer.is_some());
+    let is_classic = group.is_some_and(|group| group.meta.is_some()) || scratch.live.contains_key(&name);
+    if !is_consumer && beat.epoch != 0 {
+        let words = match is_classic {
+            true => format!("Group {name} is not a consumer group."),
+            false => format!("Consumer group {name} not found."),
+        };
+        return out.push(refuse(Refused::new(Refusal::GroupNotFound, words)));
+    }
+    if is_classic {
+        if scratch.live.contains_key(&name) {
+            let words = format!("Group {name} is not a consumer group.");
+            return out.push(refuse(Refused::new(Refusal::GroupNotFound, words)));
+        }
+        // Nobody is in it: what is left of it is its offsets, which the new group has.
+        out.push(Step::Write(Record::Group { group: name.clone(), meta: None }));
+    }
+    enter_consumer(state, scratch, now, &name, out, |room| room.beat(ticket, beat));
+}
+
+/// Does something with a consumer group, which may be about to begin.
+fn enter_consumer(
+    state: &State,
+    scratch: &mut Scratch,
+    now: Timestamp,
+    name: &Name,
+    out: &mut Out,
+    act: impl FnOnce(&mut consumer::Room),
+) {
+    let group = state.groups.get(name).and_then(|group| group.consumer.as_deref()).cloned().unwrap_or_default();
+    let topics = scratch.topics.clone().unwrap_or_else(|| Arc::new(consumer::NoTopics));
+    let Scratch { settings, consumers, alarms, .. } = scratch;
+    let live = consumers.entry(name.clone()).or_default();
+    let settings = &settings.consumer;
+    let mut room = consumer::Room { name: name.clone(), group, live, alarms, settings, topics, now, out };
+    act(&mut room);
+    if room.group.members.is_empty() && room.live.is_forgettable() {
+        consumers.remove(name);
+    }
+}
+
+/// A group of the new protocol that has members.
+fn is_consumer(state: &State, group: &str) -> bool {
+    let consumer = state.groups.get(group).and_then(|group| group.consumer.as_deref());
+    consumer.is_some_and(|consumer| !consumer.members.is_empty())
+}
+
 fn join(state: &State, scratch: &mut Scratch, now: Timestamp, ticket: Ticket, join: Join, out: &mut Out) {
     if let Some(why) = cannot_join(state, scratch, &join) {
         out.push(Step::Reply(ticket, Reply::Join(Err(JoinRefused { why, member: join.member }))));
         return;
     }
     let group = join.group.clone();
+    if is_consumer(state, &group) {
+        let refused = JoinRefused { why: Refusal::InconsistentProtocol, member: join.member };
+        return out.push(Step::Reply(ticket, Reply::Join(Err(refused))));
+    }
+    if let Some(consumer) = state.groups.get(&group).and_then(|group| group.consumer.as_deref()) {
+        // Nobody is in it: a classic group may begin.
+        let end = consumer.end().into_iter();
+        out.extend(end.map(|change| Step::Write(Record::Consumer { group: group.clone(), change })));
+    }
     enter(state, scratch, now, &group, out, |room| room.join(ticket, join));
 }
 
@@ -487,9 +600,13 @@ fn tick(state: &State, scratch: &mut Scratch, now: Timestamp, out: &mut Out) {
         due.push(alarm);
     }
     let mut has_chores = false;
+    // All that is due of one consumer group is one decision: each must see what the others wrote.
+    let mut consumers: BTreeMap<Name, Vec<(Timestamp, Name, bool)>> = BTreeMap::new();
     for (at, alarm) in due {
         match alarm {
             Alarm::Chores => has_chores = true,
+            Alarm::Beat { group, member } => consumers.entry(group).or_default().push((at, member, true)),
+            Alarm::Revoke { group, member } => consumers.entry(group).or_default().push((at, member, false)),
             Alarm::Session { group, member } if scratch.live.contains_key(&group) => {
                 enter(state, scratch, now, &group, out, |room| room.session_ended(at, &member));
             }
@@ -501,6 +618,16 @@ fn tick(state: &State, scratch: &mut Scratch, now: Timestamp, out: &mut Out) {
             }
             Alarm::Session { .. } | Alarm::Join { .. } | Alarm::Sync { .. } => {}
         }
+    }
+    for (name, due) in consumers {
+        enter_consumer(state, scratch, now, &name, out, |room| {
+            for (at, member, is_silent) in &due {
+                match is_silent {
+                    true => room.session_ended(*at, member),
+                    false => room.revoking_ended(*at, member),
+                }
+            }
+        });
     }
     if has_chores {
         offsets::chores(state, scratch, now, out);
@@ -534,7 +661,11 @@ fn exists(state: &State, scratch: &Scratch, group: &str) -> bool {
 
 fn describe(state: &State, scratch: &Scratch, group: &Name) -> Option<Described> {
     let Some(live) = scratch.live.get(group) else {
-        let meta = state.groups.get(group)?.meta.as_deref();
+        let found = state.groups.get(group)?;
+        if found.consumer.is_some() {
+            return None;
+        }
+        let meta = found.meta.as_deref();
         let protocol_type = meta.and_then(|m| m.protocol_type.clone());
         return Some(Described {
             group: group.clone(),
@@ -566,11 +697,13 @@ fn list(state: &State, scratch: &Scratch) -> Vec<Listed> {
     let mut listed: BTreeMap<&Name, Listed> = BTreeMap::new();
     for (name, group) in &state.groups {
         let protocol_type = group.meta.as_ref().and_then(|m| m.protocol_type.clone());
-        listed.insert(name, Listed { group: name.clone(), phase: Phase::Empty, protocol_type });
+        let consumer = group.consumer.as_deref().map(consumer::state::Consumer::state_name);
+        let protocol_type = protocol_type.or_else(|| consumer.map(|_| live::CONSUMER.into()));
+        listed.insert(name, Listed { group: name.clone(), phase: Phase::Empty, protocol_type, consumer });
     }
     for (name, live) in &scratch.live {
         let protocol_type = live.protocol_type.clone();
-        listed.insert(name, Listed { group: name.clone(), phase: live.phase, protocol_type });
+        listed.insert(name, Listed { group: name.clone(), phase: live.phase, protocol_type, consumer: None });
     }
     listed.into_values().collect()
 }

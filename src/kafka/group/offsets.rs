@@ -3,10 +3,13 @@
 
 use std::collections::BTreeSet;
 
+use super::consumer::state::Consumer;
 use super::live::{Alarm, CONSUMER, Live, Phase};
 use super::record::{Record, STRING_LIMIT_BYTES};
 use super::state::{Committed, Group, Name, State};
-use super::{Commit, CommitOffset, Fetch, Fetched, Out, Refusal, Reply, Scratch, Settings, exists, membership};
+use super::{
+    Commit, CommitOffset, Fetch, Fetched, Out, Refusal, Reply, Scratch, Settings, exists, is_consumer, membership,
+};
 use crate::ids::Timestamp;
 use crate::ledger::{Step, Ticket};
 
@@ -46,6 +49,9 @@ pub(super) fn commit(
 
 fn validate_commit(state: &State, scratch: &Scratch, commit: &Commit) -> Result<(), Refusal> {
     let manages_itself = commit.generation < 0;
+    if let Some(consumer) = state.groups.get(&commit.group).and_then(|group| group.consumer.as_deref()) {
+        return validate_member_commit(consumer, commit);
+    }
     if !exists(state, scratch, &commit.group) {
         // Offsets without a group make a simple group.
         return match (manages_itself, commit.knows_group_not_found) {
@@ -71,6 +77,41 @@ fn validate_commit(state: &State, scratch: &Scratch, commit: &Commit) -> Result<
     if live.phase == Phase::Completing { Err(Refusal::RebalanceInProgress) } else { Ok(()) }
 }
 
+/// A member of a consumer group commits in its epoch, or in an older one what it has held since (KIP-1251).
+fn validate_member_commit(group: &Consumer, commit: &Commit) -> Result<(), Refusal> {
+    if commit.generation < 0 && group.members.is_empty() {
+        return Ok(());
+    }
+    let member = group.members.get(&commit.member).ok_or(Refusal::UnknownMember)?;
+    let current = group.current(&commit.member);
+    if member.classic.is_some() {
+        return if commit.generation == current.epoch { Ok(()) } else { Err(Refusal::IllegalGeneration) };
+    }
+    if !commit.knows_group_not_found {
+        // Before v9 a client does not know what an epoch is.
+        return Err(Refusal::UnsupportedVersion);
+    }
+    let holds = |offset: &CommitOffset| {
+        current.given(offset.topic_id, offset.partition).is_some_and(|given| given <= commit.generation)
+    };
+    let is_fine =
+        commit.generation == current.epoch || (commit.generation < current.epoch && commit.offsets.iter().all(holds));
+    if is_fine { Ok(()) } else { Err(Refusal::StaleEpoch) }
+}
+
+/// Whether a member may see offsets; `None` where nobody says who asks.
+fn validate_fetch(state: &State, fetch: &Fetch) -> Result<(), Refusal> {
+    let Some((member, epoch)) = &fetch.member else { return Ok(()) };
+    let group = state.groups.get(&fetch.group).and_then(|group| group.consumer.as_deref());
+    let Some(group) = group else { return Ok(()) };
+    let known = group.members.get(member).ok_or(Refusal::UnknownMember)?;
+    match group.current(member).epoch == *epoch {
+        true => Ok(()),
+        false if known.classic.is_some() => Err(Refusal::IllegalGeneration),
+        false => Err(Refusal::StaleEpoch),
+    }
+}
+
 /// Kafka counts UTF-16 units; a record's string has a limit of its own.
 fn is_too_long(metadata: &str, limit: usize) -> bool {
     metadata.len() > STRING_LIMIT_BYTES || (metadata.len() > limit && metadata.encode_utf16().count() > limit)
@@ -90,14 +131,15 @@ fn record(group: Name, offset: CommitOffset, now: Timestamp, expire: Option<Time
 }
 
 /// What is not there is told as `None`, an unknown group too.
-pub(super) fn fetch(state: &State, fetch: &Fetch) -> Vec<Fetched> {
+pub(super) fn fetch(state: &State, fetch: &Fetch) -> Result<Vec<Fetched>, Refusal> {
+    validate_fetch(state, fetch)?;
     let group = state.groups.get(&fetch.group);
     let Some(topics) = &fetch.topics else {
         let all = group.into_iter().flat_map(|g| &g.offsets).map(|(topic, partitions)| Fetched {
             topic: topic.clone(),
             partitions: partitions.iter().map(|(p, committed)| (*p, Some(committed.clone()))).collect(),
         });
-        return all.collect();
+        return Ok(all.collect());
     };
     let one = |topic: &super::FetchTopic| {
         let offsets = group.and_then(|g| g.offsets.get(&topic.topic));
@@ -107,7 +149,7 @@ pub(super) fn fetch(state: &State, fetch: &Fetch) -> Vec<Fetched> {
         };
         Fetched { topic: topic.topic.clone(), partitions: topic.partitions.iter().map(committed).collect() }
     };
-    topics.iter().map(one).collect()
+    Ok(topics.iter().map(one).collect())
 }
 
 /// An id that is not known (0) agrees with every other.
@@ -120,7 +162,8 @@ pub(super) fn delete(state: &State, scratch: &mut Scratch, groups: &[Name], out:
     let mut results = Vec::new();
     for name in groups {
         let is_there = exists(state, scratch, name) && !done.contains(name);
-        let is_empty = scratch.live.get(name).is_none_or(|live| live.phase == Phase::Empty);
+        let is_empty =
+            scratch.live.get(name).is_none_or(|live| live.phase == Phase::Empty) && !is_consumer(state, name);
         results.push(match (is_there, is_empty) {
             (false, _) => Err(Refusal::GroupNotFound),
             (true, false) => Err(Refusal::GroupNotEmpty),
@@ -261,11 +304,17 @@ fn expire(
     out: &mut Out,
 ) -> usize {
     let phase = live.map_or(Phase::Empty, |live| live.phase);
+    let consumer = group.consumer.as_deref();
     let meta = group.meta.as_deref();
     let protocol_type = live.map_or(meta.and_then(|m| m.protocol_type.as_deref()), |l| l.protocol_type.as_deref());
     let empty_since = meta.map(|m| m.since).filter(|since| since.0 != -1);
     let mut subscribed = BTreeSet::new();
     let count_from = match (protocol_type, phase) {
+        // A consumer group, too, counts from each commit; what its members read lives on.
+        (None, _) if consumer.is_some() => {
+            subscribed = consumer.map(Consumer::subscribed).unwrap_or_default();
+            None
+        }
         // Nobody ever joined: each offset counts from its own commit.
         (None, _) => None,
         (Some(_), Phase::Empty) => empty_since,
@@ -286,7 +335,7 @@ fn expire(
     };
     let gone = take_away(name, group, is_over, out);
     let all: usize = group.offsets.values().map(|partitions| partitions.len()).sum();
-    if gone == all && live.is_none() {
+    if gone == all && live.is_none() && consumer.is_none_or(|consumer| consumer.members.is_empty()) {
         write_group_end(name, group, out);
     }
     gone
@@ -310,4 +359,6 @@ fn write_group_end(name: &Name, group: &Group, out: &mut Out) {
     if group.meta.is_some() {
         out.push(Step::Write(Record::Group { group: name.clone(), meta: None }));
     }
+    let end = group.consumer.iter().flat_map(|consumer| consumer.end());
+    out.extend(end.map(|change| Step::Write(Record::Consumer { group: name.clone(), change })));
 }

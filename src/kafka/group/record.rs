@@ -21,6 +21,7 @@ use std::sync::Arc;
 
 use bytes::{BufMut, Bytes, BytesMut};
 
+use super::consumer::{self, state::Change};
 use super::state::{Committed, Member, Meta, Name};
 use crate::ids::Timestamp;
 use crate::ledger::{self, Entry, Malformed};
@@ -28,8 +29,21 @@ use crate::ledger::{self, Entry, Malformed};
 /// One change of the groups or of their offsets; no value takes it away.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Record {
-    Group { group: Name, meta: Option<Arc<Meta>> },
-    Offset { group: Name, topic: Name, partition: i32, committed: Option<Committed> },
+    Group {
+        group: Name,
+        meta: Option<Arc<Meta>>,
+    },
+    /// Of a consumer group (KIP-848): see `consumer/record.rs`.
+    Consumer {
+        group: Name,
+        change: Change,
+    },
+    Offset {
+        group: Name,
+        topic: Name,
+        partition: i32,
+        committed: Option<Committed>,
+    },
 }
 
 /// The longest string these formats can hold.
@@ -45,6 +59,10 @@ impl ledger::Record for Record {
                 put_string(&mut key, group);
                 meta.as_deref().map(|meta| put_group(&mut value, meta)).is_some()
             }
+            Record::Consumer { group, change } => {
+                let (key, value) = consumer::record::encode(group, change);
+                return Entry { key: Some(key), value, within: None };
+            }
             Record::Offset { group, topic, partition, committed } => {
                 key.put_i16(1);
                 put_string(&mut key, group);
@@ -57,8 +75,8 @@ impl ledger::Record for Record {
     }
 
     fn decode(key: Option<&[u8]>, value: Option<&[u8]>) -> Result<Option<Record>, Malformed> {
-        let Some(key) = key else { return Err(Malformed("a group record without a key".into())) };
-        let mut key = Bites { rest: key };
+        let Some(whole) = key else { return Err(Malformed("a group record without a key".into())) };
+        let mut key = Bites { rest: whole };
         match key.i16()? {
             0 | 1 => {
                 let (group, topic, partition) = (key.string()?, key.string()?, key.i32()?);
@@ -70,8 +88,11 @@ impl ledger::Record for Record {
                 let meta = value.map(read_group).transpose()?.map(Arc::new);
                 Ok(Some(Record::Group { group, meta }))
             }
-            // Newer kinds of group, which this version does not serve.
-            _ => Ok(None),
+            // Kinds of group that are not served are skipped.
+            kind => {
+                let found = consumer::record::decode(kind, whole, value)?;
+                Ok(found.map(|(group, change)| Record::Consumer { group, change }))
+            }
         }
     }
 }

@@ -6,6 +6,7 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 
+use super::consumer::state::Consumer;
 use super::record::Record;
 use crate::ids::Timestamp;
 
@@ -22,6 +23,8 @@ pub struct State {
 pub struct Group {
     /// `None`: offsets without a group, committed by consumers that manage themselves (a "simple" group).
     pub meta: Option<Arc<Meta>>,
+    /// A group of the new protocol (KIP-848); then there is no `meta`.
+    pub consumer: Option<Box<Consumer>>,
     pub offsets: BTreeMap<Name, BTreeMap<i32, Committed>>,
 }
 
@@ -68,9 +71,10 @@ pub struct Committed {
 
 impl State {
     pub fn apply(&mut self, record: &Record) {
-        let (Record::Group { group, .. } | Record::Offset { group, .. }) = record;
+        let (Record::Group { group, .. } | Record::Consumer { group, .. } | Record::Offset { group, .. }) = record;
         let is_tombstone = match record {
             Record::Group { meta, .. } => meta.is_none(),
+            Record::Consumer { change, .. } => change.is_tombstone(),
             Record::Offset { committed, .. } => committed.is_none(),
         };
         if is_tombstone && !self.groups.contains_key(group) {
@@ -79,6 +83,13 @@ impl State {
         let entry = self.groups.entry(group.clone()).or_default();
         match record {
             Record::Group { meta, .. } => entry.meta = meta.clone(),
+            Record::Consumer { change, .. } => {
+                let consumer = entry.consumer.get_or_insert_default();
+                consumer.apply(change);
+                if consumer.is_gone() {
+                    entry.consumer = None;
+                }
+            }
             Record::Offset { topic, partition, committed: Some(committed), .. } => {
                 entry.offsets.entry(topic.clone()).or_default().insert(*partition, committed.clone());
             }
@@ -91,7 +102,7 @@ impl State {
                 }
             }
         }
-        if entry.meta.is_none() && entry.offsets.is_empty() {
+        if entry.meta.is_none() && entry.consumer.is_none() && entry.offsets.is_empty() {
             self.groups.remove(group);
         }
     }
@@ -101,6 +112,9 @@ impl State {
         for (name, group) in &self.groups {
             if let Some(meta) = &group.meta {
                 records.push(Record::Group { group: name.clone(), meta: Some(meta.clone()) });
+            }
+            for change in group.consumer.iter().flat_map(|consumer| consumer.snapshot()) {
+                records.push(Record::Consumer { group: name.clone(), change });
             }
             for (topic, partitions) in &group.offsets {
                 for (partition, committed) in partitions {

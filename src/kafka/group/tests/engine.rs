@@ -42,8 +42,9 @@ fn commit_of(member: &Joined, topic_id: u128, offset: i64) -> Commit {
 }
 
 async fn committed(coordinator: &Coordinator) -> Vec<i64> {
-    let fetched = coordinator.fetch(vec![Fetch { group: "g".into(), topics: None }]).await.expect("fetched");
-    fetched[0].iter().flat_map(|t| &t.partitions).filter_map(|(_, c)| c.as_ref().map(|c| c.offset)).collect()
+    let fetched =
+        coordinator.fetch(vec![Fetch { group: "g".into(), member: None, topics: None }]).await.expect("fetched");
+    fetched[0].iter().flatten().flat_map(|t| &t.partitions).filter_map(|(_, c)| c.as_ref().map(|c| c.offset)).collect()
 }
 
 #[tokio::test]

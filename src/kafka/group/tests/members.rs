@@ -528,6 +528,7 @@ fn groups_are_described_and_listed_in_every_phase() {
     let member = &group.members[0];
     assert_eq!((&*member.client_id, &*member.client_host), ("app", "/127.0.0.1"));
     assert_eq!((&member.metadata, &member.assignment[..]), (&subscription(&["t"]), &b"a0"[..]));
-    let listed = Listed { group: "g".into(), phase: Phase::Stable, protocol_type: Some("consumer".into()) };
+    let listed =
+        Listed { group: "g".into(), phase: Phase::Stable, protocol_type: Some("consumer".into()), consumer: None };
     assert_eq!(bench.call(Command::List), Reply::List(vec![listed]));
 }

@@ -51,13 +51,13 @@ fn what_is_committed_is_fetched_to_the_last_field() {
         Committed { offset: 42, leader_epoch: 3, metadata: "état".into(), time: START, expire: None, topic_id: 9 };
     bench.restart();
     let topic = FetchTopic { topic: "t".into(), topic_id: 9, partitions: vec![1, 0] };
-    let fetch = Fetch { group: "g".into(), topics: Some(vec![topic]) };
+    let fetch = Fetch { group: "g".into(), member: None, topics: Some(vec![topic]) };
     let fetched = Fetched { topic: "t".into(), partitions: vec![(1, None), (0, Some(expected.clone()))] };
-    assert_eq!(bench.call(Command::Fetch(vec![fetch])), Reply::Fetch(vec![vec![fetched]]));
+    assert_eq!(bench.call(Command::Fetch(vec![fetch])), Reply::Fetch(vec![Ok(vec![fetched])]));
     let all = Fetched { topic: "t".into(), partitions: vec![(0, Some(expected))] };
     assert_eq!(
-        bench.call(Command::Fetch(vec![Fetch { group: "g".into(), topics: None }])),
-        Reply::Fetch(vec![vec![all]])
+        bench.call(Command::Fetch(vec![Fetch { group: "g".into(), member: None, topics: None }])),
+        Reply::Fetch(vec![Ok(vec![all])])
     );
     bench.check_laws();
 }
@@ -69,8 +69,8 @@ fn an_unknown_group_has_no_offsets_and_that_is_no_error() {
     let none = Fetched { topic: "t".into(), partitions: vec![(0, None)] };
     let cases = [(Some(vec![topic]), vec![none]), (None, vec![])];
     for (topics, expected) in cases {
-        let fetch = Fetch { group: "nobody".into(), topics };
-        assert_eq!(bench.call(Command::Fetch(vec![fetch])), Reply::Fetch(vec![expected]));
+        let fetch = Fetch { group: "nobody".into(), member: None, topics };
+        assert_eq!(bench.call(Command::Fetch(vec![fetch])), Reply::Fetch(vec![Ok(expected)]));
     }
 }
 
@@ -80,9 +80,9 @@ fn an_offset_of_a_deleted_stream_is_not_told_of_the_next_one_with_its_name() {
     commit(&mut bench, simple(vec![CommitOffset { topic_id: 1, ..offset("t", 0, 42) }])).expect("committed");
     for (topic_id, is_told) in [(1, true), (2, false), (0, true)] {
         let topic = FetchTopic { topic: "t".into(), topic_id, partitions: vec![0] };
-        let fetch = Fetch { group: "g".into(), topics: Some(vec![topic]) };
+        let fetch = Fetch { group: "g".into(), member: None, topics: Some(vec![topic]) };
         let Reply::Fetch(fetched) = bench.call(Command::Fetch(vec![fetch])) else { panic!() };
-        assert_eq!(fetched[0][0].partitions[0].1.is_some(), is_told, "{topic_id}");
+        assert_eq!(fetched[0].as_ref().expect("fetched")[0].partitions[0].1.is_some(), is_told, "{topic_id}");
     }
 }
 

@@ -125,7 +125,7 @@ fn older_and_newer_layouts_are_read() {
 
 #[test]
 fn kinds_that_are_not_served_are_skipped_and_broken_bytes_are_refused() {
-    for kind in 3..=20u8 {
+    for kind in [4u8, 9, 10, 11, 12, 13, 14, 15, 17, 18, 19, 20] {
         assert_eq!(Record::decode(Some(&[0, kind, 0, 1, b'g']), None), Ok(None), "{kind}");
     }
     let whole = group(vec![member(Some("i"))]).encode();

@@ -1,0 +1,202 @@
+//! Consumer groups of the new protocol (KIP-848): members only send heartbeats, the coordinator assigns. Part of the group
+//! machine, and as pure.
+//!
+//! ```text
+//!   heartbeat ─► member (5) ─► group epoch (3) ─► targets (7) and their epoch (6) ─► what each member has (8)
+//!                 changed?      a new question      a new answer, by `assign.rs`       step by step, by `reconcile.rs`
+//! ```
+//! Assignments of small groups are computed at once. A large group's is a [`Job`] outside the machine: while it runs,
+//! heartbeats are answered from the targets there are, joins wait for it, and whatever changes meanwhile is one next job.
+
+pub mod assign;
+pub mod reconcile;
+pub mod record;
+mod room;
+pub mod state;
+#[cfg(test)]
+mod tests;
+
+use std::collections::BTreeMap;
+use std::sync::{Arc, OnceLock};
+
+use super::Name;
+use crate::ids::Timestamp;
+use crate::ledger::Ticket;
+use assign::{Assignor, Outcome, Topics, Work};
+pub(super) use room::{Room, check, describe};
+use state::{Assignment, Held};
+
+/// One heartbeat. `None` stands for "as before".
+#[derive(Clone, Debug)]
+pub struct Beat {
+    pub group: Name,
+    pub member: Name,
+    /// 0: joins; -1: leaves; -2: a static member leaves for a while.
+    pub epoch: i32,
+    pub instance: Option<Name>,
+    pub rack: Option<Name>,
+    pub rebalance_timeout_ms: Option<i32>,
+    pub topics: Option<Vec<Name>>,
+    pub regex: Option<Name>,
+    pub assignor: Option<Name>,
+    pub owned: Option<Assignment>,
+    pub client_id: Name,
+    pub client_host: Name,
+    /// v1+: the member names itself (KIP-1082).
+    pub names_itself: bool,
+    /// The member's id, should it not name itself.
+    pub fresh: u128,
+}
+
+#[derive(Clone, Debug, PartialEq)]
+pub struct Beaten {
+    pub member: Name,
+    pub epoch: i32,
+    pub interval_ms: i32,
+    /// What the member may use, if that has changed or it cannot know.
+    pub assignment: Option<Assignment>,
+}
+
+/// A refusal with words for the log of the client.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Refused {
+    pub why: super::Refusal,
+    pub words: String,
+}
+
+impl Refused {
+    pub fn new(why: super::Refusal, words: impl Into<String>) -> Refused {
+        Refused { why, words: words.into() }
+    }
+}
+
+/// What ConsumerGroupDescribe tells.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Described {
+    pub state: &'static str,
+    pub epoch: i32,
+    pub target_epoch: i32,
+    pub assignor: &'static str,
+    pub members: Vec<DescribedMember>,
+}
+
+#[derive(Clone, Debug, PartialEq)]
+pub struct DescribedMember {
+    pub id: Name,
+    pub member: Arc<state::Member>,
+    pub epoch: i32,
+    pub assigned: Assignment,
+    pub target: Assignment,
+}
+
+/// `group.consumer.migration.policy`
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Migration {
+    Disabled,
+    Upgrade,
+    Downgrade,
+    Bidirectional,
+}
+
+/// What an operator may set; names and defaults are those of `group.consumer.*`.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Settings {
+    pub session_timeout_ms: i32,
+    pub heartbeat_interval_ms: i32,
+    pub max_size: usize,
+    /// The first is the default.
+    pub assignors: Vec<Assignor>,
+    pub migration: Migration,
+    /// How many steps an assignment may take within the machine's own turn; Kafka has no key for it.
+    pub inline_limit: usize,
+}
+
+impl Default for Settings {
+    fn default() -> Settings {
+        Settings {
+            session_timeout_ms: 45_000,
+            heartbeat_interval_ms: 5_000,
+            max_size: i32::MAX as usize,
+            assignors: vec![Assignor::Uniform, Assignor::Range],
+            migration: Migration::Bidirectional,
+            inline_limit: 8192,
+        }
+    }
+}
+
+/// An assignment that is computed outside the machine. Whoever performs it calls [`Job::run`] and hands it back.
+#[derive(Clone, Debug)]
+pub struct Job {
+    pub(super) group: Name,
+    epoch: i32,
+    work: Work,
+    outcome: Arc<OnceLock<Outcome>>,
+}
+
+/// Jobs are known by what they were asked for; two of one group and epoch do not differ.
+impl PartialEq for Job {
+    fn eq(&self, other: &Job) -> bool {
+        (&self.group, self.epoch) == (&other.group, other.epoch)
+    }
+}
+
+impl Job {
+    pub fn run(&self) {
+        self.outcome.get_or_init(|| self.work.run());
+    }
+}
+
+/// What a restart forgets of a consumer group.
+#[derive(Debug, Default)]
+pub(super) struct Live {
+    /// The version of the streams that the targets were computed with.
+    seen: Option<u64>,
+    is_busy: bool,
+    /// Members that wait for their first assignment.
+    parked: BTreeMap<Name, Vec<Ticket>>,
+    members: BTreeMap<Name, Session>,
+}
+
+impl Live {
+    /// Nothing is known here that matters without members. A job that is under way will find another group, or none.
+    pub fn is_forgettable(&self) -> bool {
+        !self.is_busy && self.parked.is_empty()
+    }
+}
+
+#[derive(Debug)]
+struct Session {
+    deadline: Timestamp,
+    /// The earliest alarm that is set for it.
+    armed: Option<Timestamp>,
+    /// When it must have given back what it was told to give back in this epoch.
+    late: Option<(Timestamp, i32)>,
+}
+
+/// Before anyone has shown the machine what streams there are.
+#[derive(Debug)]
+pub(super) struct NoTopics;
+
+impl Topics for NoTopics {
+    fn version(&self) -> u64 {
+        0
+    }
+
+    fn topic(&self, _: &str) -> Option<(u128, i32)> {
+        None
+    }
+
+    fn name(&self, _: u128) -> Option<Name> {
+        None
+    }
+
+    fn count(&self) -> usize {
+        0
+    }
+
+    fn visit(&self, _: &mut dyn FnMut(&Name)) {}
+}
+
+fn partitions(held: &Held) -> Assignment {
+    held.iter().map(|(topic, partitions)| (*topic, partitions.keys().copied().collect())).collect()
+}
