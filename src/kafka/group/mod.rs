@@ -33,6 +33,7 @@ use crate::config::server::ServerSettings;
 use crate::ids::Timestamp;
 use crate::ledger::{Input, Machine, Step, Ticket};
 use consumer::assign::Topics;
+use consumer::door::{enter as enter_consumer, is_consumer};
 use consumer::{Beat, Beaten, Job, Refused};
 use live::{Alarm, Alarms, Live, Phase};
 use membership::Room;
@@ -442,7 +443,7 @@ fn answer(state: &State, scratch: &mut Scratch, now: Timestamp, ticket: Ticket, 
             reconfigure(state, scratch, now, out);
             Reply::Done
         }
-        Command::Beat(beat) => return self::beat(state, scratch, now, ticket, *beat, out),
+        Command::Beat(beat) => return consumer::door::beat(state, scratch, now, ticket, *beat, out),
         Command::Look(topics) => {
             // Two who looked at once may come in either order.
             if scratch.topics.as_ref().is_none_or(|known| known.version() < topics.version()) {
@@ -498,60 +499,6 @@ fn answer(state: &State, scratch: &mut Scratch, now: Timestamp, ticket: Ticket, 
         Command::Topics => Reply::Topics(offsets::topics(state)),
     };
     out.push(Step::Reply(ticket, reply));
-}
-
-fn beat(state: &State, scratch: &mut Scratch, now: Timestamp, ticket: Ticket, beat: Beat, out: &mut Out) {
-    let refuse = |refused| Step::Reply(ticket, Reply::Beat(Err(refused)));
-    if let Err(refused) = consumer::check(&beat, &scratch.settings.consumer) {
-        return out.push(refuse(refused));
-    }
-    let name = beat.group.clone();
-    let group = state.groups.get(&name);
-    let is_consumer = group.is_some_and(|group| group.consumer.is_some());
-    let is_classic = group.is_some_and(|group| group.meta.is_some()) || scratch.live.contains_key(&name);
-    if !is_consumer && beat.epoch != 0 {
-        let words = match is_classic {
-            true => format!("Group {name} is not a consumer group."),
-            false => format!("Consumer group {name} not found."),
-        };
-        return out.push(refuse(Refused::new(Refusal::GroupNotFound, words)));
-    }
-    if is_classic {
-        if scratch.live.contains_key(&name) {
-            let words = format!("Group {name} is not a consumer group.");
-            return out.push(refuse(Refused::new(Refusal::GroupNotFound, words)));
-        }
-        // Nobody is in it: what is left of it is its offsets, which the new group has.
-        out.push(Step::Write(Record::Group { group: name.clone(), meta: None }));
-    }
-    enter_consumer(state, scratch, now, &name, out, |room| room.beat(ticket, beat));
-}
-
-/// Does something with a consumer group, which may be about to begin.
-fn enter_consumer(
-    state: &State,
-    scratch: &mut Scratch,
-    now: Timestamp,
-    name: &Name,
-    out: &mut Out,
-    act: impl FnOnce(&mut consumer::Room),
-) {
-    let group = state.groups.get(name).and_then(|group| group.consumer.as_deref()).cloned().unwrap_or_default();
-    let topics = scratch.topics.clone().unwrap_or_else(|| Arc::new(consumer::NoTopics));
-    let Scratch { settings, consumers, alarms, .. } = scratch;
-    let live = consumers.entry(name.clone()).or_default();
-    let settings = &settings.consumer;
-    let mut room = consumer::Room { name: name.clone(), group, live, alarms, settings, topics, now, out };
-    act(&mut room);
-    if room.group.members.is_empty() && room.live.is_forgettable() {
-        consumers.remove(name);
-    }
-}
-
-/// A group of the new protocol that has members.
-fn is_consumer(state: &State, group: &str) -> bool {
-    let consumer = state.groups.get(group).and_then(|group| group.consumer.as_deref());
-    consumer.is_some_and(|consumer| !consumer.members.is_empty())
 }
 
 fn join(state: &State, scratch: &mut Scratch, now: Timestamp, ticket: Ticket, join: Join, out: &mut Out) {

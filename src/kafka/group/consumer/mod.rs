@@ -9,6 +9,7 @@
 //! heartbeats are answered from the targets there are, joins wait for it, and whatever changes meanwhile is one next job.
 
 pub mod assign;
+pub(super) mod door;
 pub mod reconcile;
 pub mod record;
 mod room;
