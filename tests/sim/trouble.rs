@@ -51,11 +51,8 @@ impl Filler {
         // The lane hears of it in a second; what was refused before is being told.
         stage.engine.clock().sleep_until(stage.now().plus_ms(HEARD_MS)).await;
         stage.model().full = false;
-        match self.append(&stage).await {
-            Some(Err(Error::Full)) => {
-                stage.model().blame("there is room again, and writes are refused for lack of it".into());
-            }
-            Some(Ok(()) | Err(_)) | None => {}
+        if let Some(Err(Error::Full)) = self.append(&stage).await {
+            stage.model().blame("there is room again, and writes are refused for lack of it".into());
         }
         stage.model().note("writes are taken again".into());
     }
