@@ -65,6 +65,8 @@ pub struct Past {
     pub rot: BTreeSet<u64>,
     /// Were there ever any?
     pub rotted: bool,
+    /// It came to its stream later: groups of that stream begin at 0 there, without having committed it.
+    pub grown: bool,
 }
 
 impl Past {
@@ -437,8 +439,10 @@ impl Model {
 
     /// The stream exists, as acknowledged or seen.
     pub fn adopt(&mut self, stream: &Arc<Stream>) {
+        let before = self.streams.get(&*stream.name).filter(|before| before.id == stream.id).cloned();
         for log in &stream.logs {
             let past = self.logs.entry(*log).or_default();
+            past.grown |= before.as_ref().is_some_and(|before| !before.logs.contains(log));
             past.stream = stream.name.to_string();
             past.strict = !stream.settings.contains_key("flush.ms");
             // Once is enough: what it gave up is gone.
@@ -471,7 +475,8 @@ impl Model {
     /// Somebody asked what a group has committed; -1 is nothing.
     pub fn fetched_commit(&mut self, group: &str, log: LogId, offset: i64) {
         let commit = self.commits.entry((group.to_string(), log)).or_default();
-        let fits = offset == commit.acknowledged.unwrap_or(-1) || commit.open.contains(&offset);
+        let begun = offset == 0 && commit.acknowledged.is_none() && self.logs.get(&log).is_some_and(|past| past.grown);
+        let fits = offset == commit.acknowledged.unwrap_or(-1) || commit.open.contains(&offset) || begun;
         let before = commit.clone();
         *commit = Commit { acknowledged: Some(offset).filter(|offset| *offset >= 0), open: Vec::new() };
         if !fits {
