@@ -22,6 +22,7 @@ pub mod tail;
 mod tests;
 pub mod vault;
 pub mod verify;
+mod window;
 
 use std::collections::BTreeSet;
 use std::fmt;

@@ -15,10 +15,11 @@ use bytes::{Bytes, BytesMut};
 
 use super::Stored;
 use super::sabotage::{self, Bug};
+use super::window::{Window, read_or_damaged};
 use crate::engine::frame::Settled;
 use crate::engine::tail::Entry;
 use crate::ids::{LogId, Offset, Timestamp};
-use crate::log::segment::{self, HEAD_BYTES, Head, Settling, Slot};
+use crate::log::segment::{self, Head, Settling, Slot};
 use crate::log::transactions::{self, Aborted};
 use crate::metrics;
 use crate::record::batch;
@@ -29,8 +30,6 @@ use crate::store::{Disk, File, Open};
 const POOL_BYTES: usize = 8 << 20;
 /// How much is read at once: a buffer that is used again while it is still in the processor's cache.
 const PIECE_BYTES: usize = 1 << 20;
-/// How much of a sidecar is read at once while its heads are gathered.
-const SIDE_READ_BYTES: usize = 256 * 1024;
 
 /// One segment: its name, and its index once somebody needed it.
 #[derive(Debug)]
@@ -52,57 +51,10 @@ struct Place {
     rebuilt: bool,
 }
 
-/// A part of a sidecar.
-#[derive(Default)]
-struct Window {
-    at: u64,
-    bytes: Bytes,
-}
-
-impl Window {
-    /// The entry at this place, if one is there whole and matches its checksum.
-    fn entry(&mut self, side: &dyn File, at: u64, end: u64) -> io::Result<Option<(Head, Vec<Slot>)>> {
-        let Some(head) = self.hold(side, at, HEAD_BYTES as u64, end)?.and_then(|bytes| segment::head(&bytes)) else {
-            return Ok(None);
-        };
-        Ok(self.hold(side, at, u64::from(head.entry_bytes), end)?.and_then(|bytes| segment::slots(&bytes)))
-    }
-
-    /// So many bytes from a place on; `None` where the file has no such bytes or the disk cannot read them.
-    fn hold(&mut self, side: &dyn File, at: u64, bytes: u64, end: u64) -> io::Result<Option<Bytes>> {
-        if at + bytes > end {
-            return Ok(None);
-        }
-        if at < self.at || at + bytes > self.at + self.bytes.len() as u64 {
-            let take = bytes.max(SIDE_READ_BYTES as u64).min(end - at);
-            let mut window = BytesMut::zeroed(take as usize);
-            if !read_or_damaged(side, &mut window, at)? {
-                window.truncate(bytes as usize);
-                if !read_or_damaged(side, &mut window, at)? {
-                    return Ok(None);
-                }
-            }
-            *self = Window { at, bytes: window.freeze() };
-        }
-        let from = (at - self.at) as usize;
-        Ok(Some(self.bytes.slice(from..from + bytes as usize)))
-    }
-}
-
 /// Whether an entry can stand behind these.
 fn follows(places: &[Place], head: &Head, log: LogId) -> bool {
     let (end, at) = places.last().map_or((Offset(0), 0), |p| (p.head.end, p.head.at + p.head.bytes));
     head.log == log && head.first >= end && head.at >= at
-}
-
-/// Fills `buf`; false where the file is too short or the disk cannot read it.
-fn read_or_damaged(file: &dyn File, buf: &mut [u8], at: u64) -> io::Result<bool> {
-    match file.read_exact_at(buf, at) {
-        Ok(()) => Ok(true),
-        Err(e) if e.kind() == io::ErrorKind::UnexpectedEof => Ok(false),
-        Err(e) if e.raw_os_error() == Some(rustix::io::Errno::IO.raw_os_error()) => Ok(false),
-        Err(e) => Err(e),
-    }
 }
 
 /// Batches to be settled into one segment.

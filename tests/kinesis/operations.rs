@@ -424,8 +424,13 @@ async fn a_limit_that_only_warns_counts_and_refuses_nothing() {
 async fn a_full_disk_refuses_puts_to_be_tried_again_and_nothing_else() {
     let disk = MemDisk::faulty();
     // Small enough that the room it has taken already is soon used up.
-    let small =
-        lane::Limits { settle_bytes: 4_000, unsettled_bytes: 40_000, journal_bytes: 40_000, tail_bytes: 10_000, producers: 50 };
+    let small = lane::Limits {
+        settle_bytes: 4_000,
+        unsettled_bytes: 40_000,
+        journal_bytes: 40_000,
+        tail_bytes: 10_000,
+        producers: 50,
+    };
     let engine = Options { journal_file_bytes: 16_384, lane: small, maintenance_ms: 20, ..Options::default() };
     let server = Server::start_with(Setup { disk: disk.clone(), engine, ..Setup::default() }).await;
     server.create("s", 1).await;

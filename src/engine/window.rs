@@ -1,0 +1,59 @@
+//! Reading a sidecar entry by entry through one part of it in memory. What cannot be read is told as not being there:
+//! whether that is damage, the caller knows.
+
+use std::io;
+
+use bytes::{Bytes, BytesMut};
+
+use crate::log::segment::{self, HEAD_BYTES, Head, Slot};
+use crate::store::File;
+
+/// How much of a sidecar is read at once while its heads are gathered.
+const SIDE_READ_BYTES: usize = 256 * 1024;
+
+/// A part of a sidecar.
+#[derive(Default)]
+pub struct Window {
+    at: u64,
+    bytes: Bytes,
+}
+
+impl Window {
+    /// The entry at this place, if one is there whole and matches its checksum.
+    pub fn entry(&mut self, side: &dyn File, at: u64, end: u64) -> io::Result<Option<(Head, Vec<Slot>)>> {
+        let Some(head) = self.hold(side, at, HEAD_BYTES as u64, end)?.and_then(|bytes| segment::head(&bytes)) else {
+            return Ok(None);
+        };
+        Ok(self.hold(side, at, u64::from(head.entry_bytes), end)?.and_then(|bytes| segment::slots(&bytes)))
+    }
+
+    /// So many bytes from a place on; `None` where the file has no such bytes or the disk cannot read them.
+    fn hold(&mut self, side: &dyn File, at: u64, bytes: u64, end: u64) -> io::Result<Option<Bytes>> {
+        if at + bytes > end {
+            return Ok(None);
+        }
+        if at < self.at || at + bytes > self.at + self.bytes.len() as u64 {
+            let take = bytes.max(SIDE_READ_BYTES as u64).min(end - at);
+            let mut window = BytesMut::zeroed(take as usize);
+            if !read_or_damaged(side, &mut window, at)? {
+                window.truncate(bytes as usize);
+                if !read_or_damaged(side, &mut window, at)? {
+                    return Ok(None);
+                }
+            }
+            *self = Window { at, bytes: window.freeze() };
+        }
+        let from = (at - self.at) as usize;
+        Ok(Some(self.bytes.slice(from..from + bytes as usize)))
+    }
+}
+
+/// Fills `buf`; false where the file is too short or the disk cannot read it.
+pub fn read_or_damaged(file: &dyn File, buf: &mut [u8], at: u64) -> io::Result<bool> {
+    match file.read_exact_at(buf, at) {
+        Ok(()) => Ok(true),
+        Err(e) if e.kind() == io::ErrorKind::UnexpectedEof => Ok(false),
+        Err(e) if e.raw_os_error() == Some(rustix::io::Errno::IO.raw_os_error()) => Ok(false),
+        Err(e) => Err(e),
+    }
+}
