@@ -344,8 +344,9 @@ impl Journal {
         self.reserve_sparing(bytes, 0)
     }
 
-    /// The same, and so many bytes stay free behind it for what is reserved later: small frames that have to be written
-    /// even when the disk has no room for one more file.
+    /// The same, and so many bytes stay free behind it, in its file or in one that is ready, for what is reserved later:
+    /// small frames that have to be written even when the disk has no room for one more file. Where a frame stands does
+    /// not depend on what is spared: writing lays frames out again, without it.
     pub fn reserve_sparing(&mut self, bytes: u64, spared_bytes: u64) -> io::Result<()> {
         if self.failed {
             return Err(stopped());
@@ -358,7 +359,10 @@ impl Journal {
                 0 => self.open.as_ref().map_or(0, |open| open.capacity),
                 n => self.ready[n - 1].capacity,
             };
-            if end + size + spared_bytes + MARK_BYTES <= capacity {
+            if end + size + MARK_BYTES <= capacity {
+                if end + size + spared_bytes + MARK_BYTES > capacity {
+                    self.have_ready(file + 1, spared_bytes)?;
+                }
                 self.plan = (file, end + size);
                 return Ok(());
             }

@@ -257,7 +257,8 @@ fn what_was_reserved_can_be_written_on_a_full_disk() {
             let mut sizes = Vec::new();
             for _ in 0..rng.usize(1..8) {
                 let size = if rng.u8(..) < 30 { rng.usize(..40_000) } else { rng.usize(..3000) };
-                match journal.reserve(size as u64) {
+                let spared = if rng.bool() { rng.u64(..3000) } else { 0 };
+                match journal.reserve_sparing(size as u64, spared) {
                     Ok(()) => sizes.push(size),
                     Err(error) => {
                         assert!(is_full(&error), "{error}");
