@@ -7,19 +7,18 @@ use std::sync::{Arc, Condvar, Mutex, PoisonError};
 use std::thread::{self, JoinHandle};
 use std::time::Duration;
 
-use tokio::sync::watch;
-
 use super::lane::{Inbox, Lane, News, Task, Turn};
 use super::sabotage::{self, Bug};
 use super::table;
 use super::vault::Vault;
+use super::word::Word;
 use crate::clock::{Clock, Stopwatch};
 use crate::metrics;
 use crate::store::journal::{FrameNo, Syncer};
 use crate::store::{Disk, is_full};
 
 /// The word that a lane has failed, and why. Everybody who serves must stop: nothing more can be acknowledged.
-pub type Failure = watch::Sender<Option<String>>;
+pub type Failure = Word<String>;
 
 /// What the three of them share.
 pub struct Parts {
@@ -163,7 +162,7 @@ fn perform(task: Task, vault: &Vault, disk: &dyn Disk) -> io::Result<Vec<News>> 
         Task::Snapshot { frame, .. } if sabotage::is(Bug::ForgetWithoutTable) => Ok(vec![News::Snapshotted(frame)]),
         Task::Snapshot { frame, table } => match table::write(disk, &table) {
             Ok(()) => Ok(vec![News::Snapshotted(frame)]),
-            Err(e) if is_full(&e) => Ok(vec![News::Snapshotted(0), News::Room(0)]),
+            Err(e) if is_full(&e) => Ok(vec![News::NotSnapshotted, News::Room(0)]),
             Err(e) => Err(e),
         },
         Task::RemoveSegments(log, bases) => {
@@ -176,6 +175,6 @@ fn perform(task: Task, vault: &Vault, disk: &dyn Disk) -> io::Result<Vec<News>> 
 
 fn fail(failure: &Failure, inbox: &Inbox, what: &str, error: &io::Error) {
     tracing::error!("{what} failed: {error}; nothing more will be acknowledged");
-    failure.send_replace(Some(format!("{what} failed: {error}")));
+    failure.say(format!("{what} failed: {error}"));
     inbox.close();
 }

@@ -22,6 +22,7 @@ pub mod tail;
 mod tests;
 pub mod vault;
 pub mod verify;
+mod word;
 mod window;
 
 use std::collections::BTreeSet;
@@ -59,6 +60,7 @@ use ledgers::{Effects, Ledger};
 pub use open::Recovery;
 use tail::Logs;
 use vault::Vault;
+use word::Word;
 
 /// Where a log begins and ends, at one instant.
 ///
@@ -365,7 +367,7 @@ pub struct Engine {
     ingress: Arc<Semaphore>,
     small_ingress: Arc<Semaphore>,
     failure: Arc<driver::Failure>,
-    stopping: watch::Sender<bool>,
+    stopping: Word<()>,
     secret: [u8; 32],
     threads: Mutex<Vec<JoinHandle<()>>>,
     reads_in_place: bool,
@@ -396,7 +398,7 @@ impl Engine {
         let inbox = Arc::new(Inbox::default());
         let logs = Arc::new(Logs::default());
         let vault = Arc::new(Vault::new(disk.clone(), options.open_files_limit));
-        let failure = Arc::new(driver::Failure::new(None));
+        let failure = Arc::new(driver::Failure::default());
         let lane = Lane::new(journal, inbox.clone(), logs.clone(), options.lane.clone(), slots);
         let engine = Arc::new(Engine {
             clock: clock.clone(),
@@ -412,7 +414,7 @@ impl Engine {
             ingress: Arc::new(Semaphore::new(options.ingress_limit_bytes as usize)),
             small_ingress: Arc::new(Semaphore::new(options.small_ingress_limit_bytes as usize)),
             failure: failure.clone(),
-            stopping: watch::Sender::new(false),
+            stopping: Word::default(),
             secret,
             threads: Mutex::new(Vec::new()),
             reads_in_place: matches!(driver, Driver::Task(_)),
@@ -564,34 +566,31 @@ impl Engine {
 
     /// Resolves when the lane has failed: nothing more can be acknowledged, and the process has to stop.
     pub async fn failed(&self) {
-        let mut failure = self.failure.subscribe();
-        // The sender lives as long as the engine.
-        let _ = failure.wait_for(Option::is_some).await;
+        self.failure.heard().await;
     }
 
     /// Why the lane failed, if it did.
     pub fn failure(&self) -> Option<String> {
-        self.failure.borrow().clone()
+        self.failure.said().cloned()
     }
 
     fn fail(&self, why: String) {
         tracing::error!("{why}");
-        self.failure.send_replace(Some(why));
+        self.failure.say(why);
     }
 
     /// Resolves when the engine begins to stop.
     pub async fn closing(&self) {
-        let mut stopping = self.stopping.subscribe();
-        let _ = stopping.wait_for(|stopping| *stopping).await;
+        self.stopping.heard().await;
     }
 
     fn is_stopping(&self) -> bool {
-        *self.stopping.borrow()
+        self.stopping.said().is_some()
     }
 
     /// Finishes what was appended, then ends the lane. Appends from now on are refused.
     pub async fn close(&self) {
-        self.stopping.send_replace(true);
+        self.stopping.say(());
         let (reply, stopped) = oneshot::channel();
         self.inbox.put(News::Stop(reply));
         let _ = stopped.await;

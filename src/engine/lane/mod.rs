@@ -63,6 +63,8 @@ pub enum News {
     /// Settling failed for lack of space; try again later.
     NotSettled,
     Snapshotted(FrameNo),
+    /// The table could not be written for lack of space; try again later.
+    NotSnapshotted,
     /// How many more bytes may be written before the disk's reserve is touched; said anew from time to time.
     Room(u64),
     ExpireProducers {
@@ -178,7 +180,7 @@ pub struct Lane {
     held_until: Option<Timestamp>,
     /// What batches leave free in the journal for facts.
     spared_bytes: u64,
-    /// After a failed settle: not before this.
+    /// After a failed settle or snapshot: not before this.
     settle_from: Option<Timestamp>,
     facts_in_flight: u32,
     snapshot: Snapshot,
@@ -305,6 +307,10 @@ impl Lane {
                 News::RaiseEpoch(logs) => self.raise_epochs(logs),
                 News::Settled(done) => self.record_settled(done),
                 News::NotSettled => self.settling_failed(now),
+                News::NotSnapshotted => {
+                    self.snapshot = Snapshot::None;
+                    self.settle_from = Some(now.plus_ms(RETRY_MS));
+                }
                 News::Snapshotted(frame) => self.forget(frame)?,
                 News::Room(bytes) => self.room_bytes = bytes,
                 News::ExpireProducers { now, after_ms } => self.expire_producers(now, after_ms),

@@ -195,7 +195,7 @@ impl Lane {
         let unsettled_from = self.by_age.first().map_or(FrameNo::MAX, |(frame, _)| *frame);
         let flying_from = self.flights.front().map_or(FrameNo::MAX, |f| f.frame);
         let free = unsettled_from.min(flying_from) > last && self.facts_in_flight == 0;
-        if crowded && free && matches!(self.snapshot, Snapshot::None) {
+        if crowded && free && self.settle_from.is_none() && matches!(self.snapshot, Snapshot::None) {
             let frame = self.journal.written();
             self.snapshot = Snapshot::Taken(frame, table::encode(frame, &self.slots));
         }
