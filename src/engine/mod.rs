@@ -22,8 +22,8 @@ pub mod tail;
 mod tests;
 pub mod vault;
 pub mod verify;
-mod word;
 mod window;
+mod word;
 
 use std::collections::BTreeSet;
 use std::fmt;
