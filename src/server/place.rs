@@ -2,7 +2,7 @@
 //!
 //! ```text
 //! lock      held (flock) while a process has the directory; its text is that process' id
-//! format    "format 1\ncluster 8vXr…\nwritten-by 0.1.0\n"
+//! format    "format 2\ncluster 8vXr…\nwritten-by 0.1.0\n"
 //! …         everything else is the engine's
 //! ```
 //! Nothing is ever removed here, and a directory that we did not make and that is not empty is not touched.
@@ -16,8 +16,8 @@ use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 
 use crate::store::os::{self, Lock};
 
-/// The format this program writes, and the newest it reads.
-pub const FORMAT: u32 = 1;
+/// The format this program writes, and the only one it reads: until the first release there is nobody to convert for.
+pub const FORMAT: u32 = 2;
 
 /// A data directory that is ours as long as this lives.
 #[derive(Debug)]
@@ -35,6 +35,7 @@ pub struct Place {
 pub enum PlaceError {
     Taken { dir: PathBuf, pid: Option<u32> },
     Newer { dir: PathBuf, format: u32, written_by: String },
+    Older { dir: PathBuf, format: u32, written_by: String },
     Foreign { dir: PathBuf, found: String },
     Damaged { dir: PathBuf },
     Io { dir: PathBuf, error: io::Error },
@@ -55,7 +56,13 @@ impl std::fmt::Display for PlaceError {
             PlaceError::Newer { dir, format, written_by } => write!(
                 f,
                 "the data directory {} has format {format}, written by interfluve {written_by}; this is interfluve \
-                 {version}, which reads formats up to {FORMAT}: use the newer version",
+                 {version}, which reads format {FORMAT}: use the newer version",
+                dir.display()
+            ),
+            PlaceError::Older { dir, format, written_by } => write!(
+                f,
+                "the data directory {} has format {format}, written by interfluve {written_by}; this is interfluve \
+                 {version}, which reads format {FORMAT}: use the older version, or begin with an empty directory",
                 dir.display()
             ),
             PlaceError::Foreign { dir, found } => write!(
@@ -147,6 +154,9 @@ impl Place {
         if mark.format == 0 || mark.cluster_id.is_empty() {
             return Err(PlaceError::Damaged { dir: dir.into() });
         }
+        if mark.format < FORMAT {
+            return Err(PlaceError::Older { dir: dir.into(), format: mark.format, written_by: mark.written_by });
+        }
         Ok(Place { dir: dir.into(), cluster_id: mark.cluster_id, new, _lock: lock })
     }
 }
@@ -204,6 +214,13 @@ mod tests {
         let dir = tempfile::tempdir().expect("a directory");
         fs::write(dir.path().join("format"), "format 9\ncluster x\nwritten-by 3.0.0\n").expect("written");
         refused(dir.path(), "has format 9, written by interfluve 3.0.0; this is interfluve");
+    }
+
+    #[test]
+    fn an_older_format_is_refused_with_both_versions() {
+        let dir = tempfile::tempdir().expect("a directory");
+        fs::write(dir.path().join("format"), "format 1\ncluster x\nwritten-by 0.0.9\n").expect("written");
+        refused(dir.path(), "has format 1, written by interfluve 0.0.9; this is interfluve");
     }
 
     #[test]
