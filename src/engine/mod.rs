@@ -46,7 +46,7 @@ use crate::ids::{LogId, Offset, ShardNo, Timestamp};
 use crate::log::line::Rules;
 use crate::log::line::Unfit;
 pub use crate::log::line::{Joins, Origin};
-pub use crate::log::producers::SequenceError;
+pub use crate::log::producers::{Active, SequenceError};
 pub use crate::log::transactions::{Aborted, Filter};
 use crate::record::batch::Batch;
 use crate::store::journal::JournalOptions;
@@ -195,6 +195,13 @@ pub struct Page {
 pub struct Stored {
     pub bytes: Bytes,
     pub arrived: Timestamp,
+}
+
+/// A producer that a log remembers, and where its transaction there began.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Writer {
+    pub active: Active,
+    pub began: Option<Offset>,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -524,6 +531,19 @@ impl Engine {
     /// The bounds of a log, now.
     pub fn bounds(&self, log: LogId) -> Result<Bounds, Error> {
         Ok(self.logs.get(log)?.view().bounds())
+    }
+
+    /// The producers that a log remembers, by rising id.
+    pub async fn writers(&self, log: LogId) -> Result<Vec<Writer>, Error> {
+        self.logs.get(log)?;
+        let (reply, answer) = oneshot::channel();
+        self.inbox.put(News::Producers(log, reply));
+        answer.await.map_err(|_| Error::LaneFailed)
+    }
+
+    /// Where the open transaction of a producer began in a log.
+    pub fn began(&self, log: LogId, producer: i64) -> Result<Option<Offset>, Error> {
+        Ok(self.logs.get(log)?.view().transactions.began(producer))
     }
 
     /// The current leader epoch of a log.

@@ -8,7 +8,7 @@ use tokio::sync::oneshot;
 use super::{Lane, Outgoing, Slot, Task, Then};
 use crate::engine::frame::{self, Fact};
 use crate::engine::sabotage::{self, Bug};
-use crate::engine::{Bounds, Error};
+use crate::engine::{Bounds, Error, Writer};
 use crate::ids::{LogId, Offset, Timestamp};
 use crate::log::line::{Line, Rules};
 use crate::metrics;
@@ -144,6 +144,12 @@ impl Lane {
         if !facts.is_empty() {
             self.send_facts(&facts, Then::Epochs(raised));
         }
+    }
+
+    pub(super) fn writers(&self, log: LogId) -> Vec<Writer> {
+        let Some(slot) = self.slots.get(&log) else { return Vec::new() };
+        let Line { producers, transactions, .. } = &slot.line;
+        producers.iter().map(|active| Writer { began: transactions.began(active.id), active }).collect()
     }
 
     pub(super) fn expire_producers(&mut self, now: Timestamp, after_ms: i64) {

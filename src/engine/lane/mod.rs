@@ -20,7 +20,7 @@ use super::backup::Instant;
 use super::frame::Settled;
 use super::tail::{Entry, Logs, Shared};
 use super::vault::{Job, Segment};
-use super::{Bounds, Error, Group, Permit, Placed, Refused};
+use super::{Bounds, Error, Group, Permit, Placed, Refused, Writer};
 use crate::ids::{LogId, Offset, Timestamp};
 use crate::log::line::{Line, Rules};
 use crate::metrics;
@@ -71,6 +71,8 @@ pub enum News {
         now: Timestamp,
         after_ms: i64,
     },
+    /// Who has written to a log, as far as it remembers.
+    Producers(LogId, oneshot::Sender<Vec<Writer>>),
     /// Asks for everything there is at one moment; appends wait for one sync meanwhile.
     Picture(oneshot::Sender<Instant>),
     Stop(oneshot::Sender<()>),
@@ -314,6 +316,7 @@ impl Lane {
                 News::Snapshotted(frame) => self.forget(frame)?,
                 News::Room(bytes) => self.room_bytes = bytes,
                 News::ExpireProducers { now, after_ms } => self.expire_producers(now, after_ms),
+                News::Producers(log, reply) => drop(reply.send(self.writers(log))),
                 News::Picture(reply) => self.pictures.push(reply),
                 News::Stop(reply) => self.stopping = Some(reply),
             }

@@ -2,8 +2,7 @@
 //!
 //! Serves v0–10. v2 all topics, an error for the whole answer · v3 throttle time · v5 leader epoch · v6 flexible · v7
 //! "require stable" · v8 many groups (KIP-709) · v9 member and epoch, for groups of the other protocol · v10 topics by id.
-//! Nothing is ever unstable while there are no transactions, so "require stable" is always granted. An offset that was
-//! committed for a topic since deleted is not told, even if another now has its name.
+//! Where an open transaction committed something, "require stable" is told to ask again. An offset that was committed for a topic since deleted is not told, even if another now has its name.
 
 use std::sync::Arc;
 
@@ -12,7 +11,7 @@ use crate::engine::Catalog;
 use crate::ids::StreamId;
 use crate::kafka::cx::{self, Call, Cx};
 use crate::kafka::error::Code;
-use crate::kafka::group::{Committed, Fetch, FetchTopic, Fetched, Name};
+use crate::kafka::group::{Fetch, FetchTopic, Fetched, Name, Told};
 use crate::kafka::wire::Uuid;
 use crate::kafka::wire::messages::offset_fetch::{
     OffsetFetchRequest, OffsetFetchRequestGroup, OffsetFetchRequestTopic, OffsetFetchRequestTopics,
@@ -28,9 +27,10 @@ impl Api for OffsetFetch {
 
     async fn handle(cx: Arc<Cx>, call: Call, request: OffsetFetchRequest) -> Answer<OffsetFetchResponse> {
         let catalog = cx.engine.catalog();
+        let stable = request.require_stable;
         let asked = groups(call.version, request);
         let by_id = call.version >= 10;
-        let fetches = asked.iter().map(|group| fetch(group, |topic| known(&catalog, by_id, topic))).collect();
+        let fetches = asked.iter().map(|group| fetch(group, stable, |topic| known(&catalog, by_id, topic))).collect();
         let fetched = cx.groups.fetch(fetches).await;
         let is_current = |id: u128| id == 0 || catalog.stream_by_id(StreamId(id)).is_some();
         let id_of = |name: &str| cx::topic(&catalog, name).map(|stream| Uuid(stream.id.0));
@@ -73,14 +73,18 @@ fn known(catalog: &Catalog, by_id: bool, topic: &OffsetFetchRequestTopics) -> Op
 }
 
 /// Topics of an unknown id are asked for under no name, so that the answer keeps its order.
-fn fetch(group: &OffsetFetchRequestGroup, known: impl Fn(&OffsetFetchRequestTopics) -> Option<(Name, u128)>) -> Fetch {
+fn fetch(
+    group: &OffsetFetchRequestGroup,
+    stable: bool,
+    known: impl Fn(&OffsetFetchRequestTopics) -> Option<(Name, u128)>,
+) -> Fetch {
     let topic = |topic: &OffsetFetchRequestTopics| {
         let (name, topic_id) = known(topic).unwrap_or_default();
         FetchTopic { topic: name, topic_id, partitions: topic.partition_indexes.clone() }
     };
     let topics = group.topics.as_ref().map(|topics| topics.iter().map(topic).collect());
     let member = group.member_id.as_deref().map(|id| (id.into(), group.member_epoch));
-    Fetch { group: group.group_id.as_str().into(), member, topics }
+    Fetch { group: group.group_id.as_str().into(), member, stable, topics }
 }
 
 fn answer(
@@ -90,7 +94,10 @@ fn answer(
     is_current: impl Fn(u128) -> bool,
     id_of: impl Fn(&str) -> Option<Uuid>,
 ) -> OffsetFetchResponseGroup {
-    let told = |committed: Option<Committed>| committed.filter(|committed| is_current(committed.topic_id));
+    let told = |told: Told| match told {
+        Told::Offset(committed) if !is_current(committed.topic_id) => Told::Nothing,
+        told => told,
+    };
     let topics = match group.topics {
         Some(asked) => asked
             .into_iter()
@@ -108,8 +115,9 @@ fn answer(
                 let topic_id = id_of(&fetched.topic);
                 // What has no id any more cannot be told by id.
                 let topic_id = if by_id { topic_id? } else { topic_id.unwrap_or(Uuid::ZERO) };
-                let all = fetched.partitions.into_iter().filter_map(|(index, c)| told(c).map(|c| (index, c)));
-                let partitions: Vec<_> = all.map(|(index, c)| partition(index, Some(c), Code::None)).collect();
+                let all = fetched.partitions.into_iter().map(|(index, found)| (index, told(found)));
+                let there = all.filter(|(_, told)| *told != Told::Nothing);
+                let partitions: Vec<_> = there.map(|(index, told)| partition(index, told, Code::None)).collect();
                 let name = fetched.topic.to_string();
                 (!partitions.is_empty()).then_some(OffsetFetchResponseTopics { name, topic_id, partitions })
             })
@@ -118,16 +126,17 @@ fn answer(
     OffsetFetchResponseGroup { group_id: group.group_id, topics, error_code: Code::None.wire() }
 }
 
-fn partition(partition_index: i32, committed: Option<Committed>, code: Code) -> OffsetFetchResponsePartitions {
-    match committed {
-        Some(committed) => OffsetFetchResponsePartitions {
+fn partition(partition_index: i32, told: Told, code: Code) -> OffsetFetchResponsePartitions {
+    let code = if told == Told::Unstable { Code::UnstableOffsetCommit } else { code };
+    match told {
+        Told::Offset(committed) => OffsetFetchResponsePartitions {
             partition_index,
             committed_offset: committed.offset,
             committed_leader_epoch: committed.leader_epoch,
             metadata: Some(committed.metadata.to_string()),
             error_code: code.wire(),
         },
-        None => OffsetFetchResponsePartitions {
+        Told::Nothing | Told::Unstable => OffsetFetchResponsePartitions {
             partition_index,
             committed_offset: -1,
             committed_leader_epoch: -1,
@@ -142,7 +151,7 @@ fn failed(group: OffsetFetchRequestGroup, code: Code) -> OffsetFetchResponseGrou
     let topic = |topic: OffsetFetchRequestTopics| OffsetFetchResponseTopics {
         name: topic.name,
         topic_id: topic.topic_id,
-        partitions: topic.partition_indexes.into_iter().map(|index| partition(index, None, code)).collect(),
+        partitions: topic.partition_indexes.into_iter().map(|index| partition(index, Told::Nothing, code)).collect(),
     };
     let topics = group.topics.unwrap_or_default().into_iter().map(topic).collect();
     OffsetFetchResponseGroup { group_id: group.group_id, topics, error_code: code.wire() }
@@ -186,12 +195,13 @@ fn older(version: i16, partition: OffsetFetchResponsePartitions) -> OffsetFetchR
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::kafka::group::Committed;
     use crate::ids::Timestamp;
     use crate::kafka::wire::{Message, Writer};
 
-    fn committed(topic_id: u128) -> Option<Committed> {
+    fn committed(topic_id: u128) -> Told {
         let metadata = "m".into();
-        Some(Committed { offset: 7, leader_epoch: 2, metadata, time: Timestamp(0), expire: None, topic_id })
+        Told::Offset(Committed { offset: 7, leader_epoch: 2, metadata, time: Timestamp(0), expire: None, topic_id })
     }
 
     /// A request for `t` 0 and 1 of group `g`, as the version asks it.
@@ -212,7 +222,7 @@ mod tests {
 
     /// What the machine found: `t` 0 committed for the topic of id 5, `t` 1 not.
     fn found(all: bool) -> Vec<Fetched> {
-        let mut partitions = vec![(0, committed(5)), (1, None)];
+        let mut partitions = vec![(0, committed(5)), (1, Told::Nothing)];
         partitions.truncate(if all { 1 } else { 2 });
         vec![Fetched { topic: "t".into(), partitions }]
     }
@@ -264,10 +274,10 @@ mod tests {
     #[test]
     fn an_unknown_id_is_an_error_on_its_partitions() {
         let group = groups(10, request(10, false)).remove(0);
-        let fetch = fetch(&group, |_| None);
+        let fetch = fetch(&group, false, |_| None);
         let topics = fetch.topics.expect("named topics");
         assert_eq!((&*topics[0].topic, &topics[0].partitions), ("", &vec![0, 1]));
-        let nothing = vec![Fetched { topic: "".into(), partitions: vec![(0, None), (1, None)] }];
+        let nothing = vec![Fetched { topic: "".into(), partitions: vec![(0, Told::Nothing), (1, Told::Nothing)] }];
         let answer = answer(true, group, nothing, |_| true, |_| None);
         assert_eq!(told(&response(10, vec![answer])), [(0, -1, -1, 100), (1, -1, -1, 100)]);
     }

@@ -20,6 +20,7 @@ use crate::kafka::cx;
 use crate::kafka::error::Code;
 use crate::kafka::group::consumer::assign::Topics;
 use crate::kafka::wire::Uuid;
+use crate::record::records::Marker;
 
 /// The stream whose only log the groups are folded from. Kafka's readers may read it, nobody else writes it.
 pub const STREAM: &str = "__consumer_offsets";
@@ -203,6 +204,23 @@ impl Coordinator {
                 other => wrong(&other),
             }
         })
+    }
+
+    /// Like [`Coordinator::commit`], within the transaction of a producer.
+    pub async fn commit_within(&self, producer: (i64, i16), commit: Commit) -> Committing {
+        let (producer, epoch) = producer;
+        match self.ask(Command::CommitWithin { producer, epoch, commit }).await? {
+            Reply::Commit(result) => Ok(result?),
+            other => wrong(&other),
+        }
+    }
+
+    /// The transaction of a producer has ended: what it committed counts now, or never.
+    pub async fn end(&self, producer: i64, epoch: i16, how: Marker) -> Result<(), Error> {
+        match self.0.ask(Command::End { producer, epoch, how }).await? {
+            Reply::Done => Ok(()),
+            other => wrong(&other),
+        }
     }
 
     /// One list per group, or why its member may not see it.

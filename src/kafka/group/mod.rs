@@ -31,6 +31,7 @@ use bytes::Bytes;
 
 use crate::config::server::ServerSettings;
 use crate::ids::Timestamp;
+use crate::record::records::Marker;
 use crate::ledger::{Input, Machine, Step, Ticket};
 use consumer::assign::Topics;
 use consumer::door::{enter as enter_consumer, is_consumer};
@@ -120,6 +121,18 @@ pub enum Command {
     DescribeConsumers(Vec<Name>),
     Leave(Leave),
     Commit(Commit),
+    /// Offsets that count when the producer's transaction is committed (TxnOffsetCommit).
+    CommitWithin {
+        producer: i64,
+        epoch: i16,
+        commit: Commit,
+    },
+    /// The transaction of a producer has ended. Answered when that is durable.
+    End {
+        producer: i64,
+        epoch: i16,
+        how: Marker,
+    },
     /// Of several groups at once.
     Fetch(Vec<Fetch>),
     /// Groups by name.
@@ -305,6 +318,8 @@ pub struct Fetch {
     pub group: Name,
     /// v9+: the member that asks, and its epoch.
     pub member: Option<(Name, i32)>,
+    /// Where an open transaction committed something, that is said instead (KIP-447).
+    pub stable: bool,
     /// `None`: whatever there is. An offset for another life of the stream (another id, both known) is not told.
     pub topics: Option<Vec<FetchTopic>>,
 }
@@ -319,7 +334,16 @@ pub struct FetchTopic {
 #[derive(Clone, Debug, PartialEq)]
 pub struct Fetched {
     pub topic: Name,
-    pub partitions: Vec<(i32, Option<Committed>)>,
+    pub partitions: Vec<(i32, Told)>,
+}
+
+/// What is told of one partition.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Told {
+    Nothing,
+    Offset(Committed),
+    /// An open transaction committed something: ask again.
+    Unstable,
 }
 
 #[derive(Clone, Debug, PartialEq)]
@@ -482,6 +506,15 @@ fn answer(state: &State, scratch: &mut Scratch, now: Timestamp, ticket: Ticket, 
             Reply::Leave(Ok(results))
         }
         Command::Commit(commit) => Reply::Commit(offsets::commit(state, scratch, now, commit, out)),
+        Command::CommitWithin { producer, epoch, commit } => {
+            Reply::Commit(offsets::commit_within(state, scratch, now, (producer, epoch), commit, out))
+        }
+        Command::End { producer, epoch, how } => {
+            if state.pending.contains_key(&producer) {
+                out.push(Step::Write(Record::Ended { producer, epoch, how }));
+            }
+            Reply::Done
+        }
         Command::Fetch(groups) => Reply::Fetch(groups.iter().map(|group| offsets::fetch(state, group)).collect()),
         Command::Describe(groups) => {
             Reply::Describe(groups.iter().map(|group| describe(state, scratch, group)).collect())

@@ -8,7 +8,7 @@ use super::live::{Alarm, CONSUMER, Live, Phase};
 use super::record::{Record, STRING_LIMIT_BYTES};
 use super::state::{Committed, Group, Name, State};
 use super::{
-    Commit, CommitOffset, Fetch, Fetched, Out, Refusal, Reply, Scratch, Settings, exists, is_consumer, membership,
+    Commit, CommitOffset, Fetch, Fetched, Out, Refusal, Reply, Scratch, Settings, Told, exists, is_consumer, membership,
 };
 use crate::ids::Timestamp;
 use crate::ledger::{Step, Ticket};
@@ -45,6 +45,53 @@ pub(super) fn commit(
         out.push(Step::Write(record(commit.group.clone(), offset, now, expire)));
     }
     Ok(results)
+}
+
+/// Offsets of a transaction: they stand in the log, and count when its end says so.
+pub(super) fn commit_within(
+    state: &State,
+    scratch: &Scratch,
+    now: Timestamp,
+    (producer, epoch): (i64, i16),
+    commit: Commit,
+    out: &mut Out,
+) -> Result<Vec<Result<(), Refusal>>, Refusal> {
+    if commit.group.is_empty() || commit.group.len() > STRING_LIMIT_BYTES {
+        return Err(Refusal::InvalidGroupId);
+    }
+    validate_within(state, scratch, &commit)?;
+    let limit = scratch.settings.offset_metadata_limit_bytes;
+    let mut results = Vec::new();
+    for offset in commit.offsets {
+        if is_too_long(&offset.metadata, limit) {
+            results.push(Err(Refusal::OffsetMetadataTooLarge));
+            continue;
+        }
+        results.push(Ok(()));
+        if let Record::Offset { group, topic, partition, committed: Some(committed) } =
+            record(commit.group.clone(), offset, now, None)
+        {
+            let place = (group, topic, partition);
+            out.push(Step::Write(Record::Pending { producer, epoch, place, committed }));
+        }
+    }
+    Ok(results)
+}
+
+/// Who says nothing of himself is a producer from before KIP-447, and is believed.
+fn validate_within(state: &State, scratch: &Scratch, commit: &Commit) -> Result<(), Refusal> {
+    let says_nothing = commit.generation < 0 && commit.member.is_empty() && commit.instance.is_none();
+    if says_nothing {
+        return Ok(());
+    }
+    if !exists(state, scratch, &commit.group) {
+        return if commit.generation < 0 { Ok(()) } else { Err(Refusal::IllegalGeneration) };
+    }
+    let Some(live) = scratch.live.get(&commit.group) else {
+        return Err(Refusal::UnknownMember);
+    };
+    membership::validate(live, &commit.member, commit.instance.as_deref())?;
+    if commit.generation == live.generation { Ok(()) } else { Err(Refusal::IllegalGeneration) }
 }
 
 fn validate_commit(state: &State, scratch: &Scratch, commit: &Commit) -> Result<(), Refusal> {
@@ -134,10 +181,16 @@ fn record(group: Name, offset: CommitOffset, now: Timestamp, expire: Option<Time
 pub(super) fn fetch(state: &State, fetch: &Fetch) -> Result<Vec<Fetched>, Refusal> {
     validate_fetch(state, fetch)?;
     let group = state.groups.get(&fetch.group);
+    let told = |topic: &Name, partition: i32, committed: Option<&Committed>| {
+        if fetch.stable && state.is_pending(&fetch.group, topic, partition) {
+            return Told::Unstable;
+        }
+        committed.map_or(Told::Nothing, |committed| Told::Offset(committed.clone()))
+    };
     let Some(topics) = &fetch.topics else {
         let all = group.into_iter().flat_map(|g| &g.offsets).map(|(topic, partitions)| Fetched {
             topic: topic.clone(),
-            partitions: partitions.iter().map(|(p, committed)| (*p, Some(committed.clone()))).collect(),
+            partitions: partitions.iter().map(|(p, committed)| (*p, told(topic, *p, Some(committed)))).collect(),
         });
         return Ok(all.collect());
     };
@@ -145,7 +198,8 @@ pub(super) fn fetch(state: &State, fetch: &Fetch) -> Result<Vec<Fetched>, Refusa
         let offsets = group.and_then(|g| g.offsets.get(&topic.topic));
         let committed = |partition: &i32| {
             let found = offsets.and_then(|o| o.get(partition));
-            (*partition, found.filter(|c| is_same_life(c.topic_id, topic.topic_id)).cloned())
+            let found = found.filter(|c| is_same_life(c.topic_id, topic.topic_id));
+            (*partition, told(&topic.topic, *partition, found))
         };
         Fetched { topic: topic.topic.clone(), partitions: topic.partitions.iter().map(committed).collect() }
     };

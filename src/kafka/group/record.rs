@@ -22,9 +22,10 @@ use std::sync::Arc;
 use bytes::{BufMut, Bytes, BytesMut};
 
 use super::consumer::{self, state::Change};
-use super::state::{Committed, Member, Meta, Name};
+use super::state::{Committed, Member, Meta, Name, Place};
 use crate::ids::Timestamp;
-use crate::ledger::{self, Entry, Malformed};
+use crate::ledger::{self, Entry, Malformed, Within};
+use crate::record::records::Marker;
 
 /// One change of the groups or of their offsets; no value takes it away.
 #[derive(Clone, Debug, PartialEq)]
@@ -44,6 +45,10 @@ pub enum Record {
         partition: i32,
         committed: Option<Committed>,
     },
+    /// An offset that counts when the transaction it stands in is committed.
+    Pending { producer: i64, epoch: i16, place: Place, committed: Committed },
+    /// The end of a transaction: a control record.
+    Ended { producer: i64, epoch: i16, how: Marker },
 }
 
 /// The longest string these formats can hold.
@@ -53,7 +58,18 @@ impl ledger::Record for Record {
     fn encode(&self) -> Entry {
         let mut key = BytesMut::new();
         let mut value = BytesMut::new();
+        let mut within = None;
         let is_there = match self {
+            Record::Pending { producer, epoch, place: (group, topic, partition), committed } => {
+                put_place(&mut key, group, topic, *partition);
+                put_offset(&mut value, committed);
+                within = Some(Within { producer: *producer, epoch: *epoch, end: None });
+                true
+            }
+            Record::Ended { producer, epoch, how } => {
+                let within = Some(Within { producer: *producer, epoch: *epoch, end: Some(*how) });
+                return Entry { key: None, value: None, within };
+            }
             Record::Group { group, meta } => {
                 key.put_i16(2);
                 put_string(&mut key, group);
@@ -64,14 +80,28 @@ impl ledger::Record for Record {
                 return Entry { key: Some(key), value, within: None };
             }
             Record::Offset { group, topic, partition, committed } => {
-                key.put_i16(1);
-                put_string(&mut key, group);
-                put_string(&mut key, topic);
-                key.put_i32(*partition);
+                put_place(&mut key, group, topic, *partition);
                 committed.as_ref().map(|committed| put_offset(&mut value, committed)).is_some()
             }
         };
-        Entry { key: Some(key.freeze()), value: is_there.then(|| value.freeze()), within: None }
+        Entry { key: Some(key.freeze()), value: is_there.then(|| value.freeze()), within }
+    }
+
+    fn decode_within(
+        within: Within,
+        key: Option<&[u8]>,
+        value: Option<&[u8]>,
+    ) -> Result<Option<Record>, Malformed> {
+        let Within { producer, epoch, end } = within;
+        if let Some(how) = end {
+            return Ok(Some(Record::Ended { producer, epoch, how }));
+        }
+        Ok(match Record::decode(key, value)? {
+            Some(Record::Offset { group, topic, partition, committed: Some(committed) }) => {
+                Some(Record::Pending { producer, epoch, place: (group, topic, partition), committed })
+            }
+            _ => None,
+        })
     }
 
     fn decode(key: Option<&[u8]>, value: Option<&[u8]>) -> Result<Option<Record>, Malformed> {
@@ -95,6 +125,13 @@ impl ledger::Record for Record {
             }
         }
     }
+}
+
+fn put_place(out: &mut BytesMut, group: &str, topic: &str, partition: i32) {
+    out.put_i16(1);
+    put_string(out, group);
+    put_string(out, topic);
+    out.put_i32(partition);
 }
 
 fn put_offset(out: &mut BytesMut, committed: &Committed) {

@@ -9,6 +9,7 @@ use bytes::Bytes;
 use super::consumer::state::Consumer;
 use super::record::Record;
 use crate::ids::Timestamp;
+use crate::record::records::Marker;
 
 /// A group, member, instance, protocol or topic by name. Shared, because the same names stand in many places.
 pub type Name = Arc<str>;
@@ -17,7 +18,19 @@ pub type Name = Arc<str>;
 pub struct State {
     /// A group is here as long as it has a generation or an offset.
     pub groups: BTreeMap<Name, Group>,
+    /// Offsets that open transactions committed, by producer: they count when their transaction is committed.
+    pub pending: BTreeMap<i64, Pending>,
 }
+
+/// What one open transaction committed.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Pending {
+    pub epoch: i16,
+    pub offsets: BTreeMap<Place, Committed>,
+}
+
+/// Group, topic and partition.
+pub type Place = (Name, Name, i32);
 
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Group {
@@ -71,17 +84,28 @@ pub struct Committed {
 
 impl State {
     pub fn apply(&mut self, record: &Record) {
-        let (Record::Group { group, .. } | Record::Consumer { group, .. } | Record::Offset { group, .. }) = record;
-        let is_tombstone = match record {
-            Record::Group { meta, .. } => meta.is_none(),
-            Record::Consumer { change, .. } => change.is_tombstone(),
-            Record::Offset { committed, .. } => committed.is_none(),
+        let (group, is_tombstone) = match record {
+            Record::Group { group, meta } => (group, meta.is_none()),
+            Record::Consumer { group, change } => (group, change.is_tombstone()),
+            Record::Offset { group, topic, partition, committed } => {
+                // What comes later counts, whatever becomes of the transaction.
+                self.forget_pending(|place| (&*place.0, &*place.1, place.2) == (&**group, &**topic, *partition));
+                (group, committed.is_none())
+            }
+            Record::Pending { producer, epoch, place, committed } => {
+                let pending = self.pending.entry(*producer).or_default();
+                pending.epoch = *epoch;
+                pending.offsets.insert(place.clone(), committed.clone());
+                return;
+            }
+            Record::Ended { producer, how, .. } => return self.end(*producer, *how),
         };
         if is_tombstone && !self.groups.contains_key(group) {
             return;
         }
         let entry = self.groups.entry(group.clone()).or_default();
         match record {
+            Record::Pending { .. } | Record::Ended { .. } => {}
             Record::Group { meta, .. } => entry.meta = meta.clone(),
             Record::Consumer { change, .. } => {
                 let consumer = entry.consumer.get_or_insert_default();
@@ -107,6 +131,33 @@ impl State {
         }
     }
 
+    /// A transaction's end: what it committed counts from now on, or never.
+    fn end(&mut self, producer: i64, how: Marker) {
+        let Some(pending) = self.pending.remove(&producer) else { return };
+        if how == Marker::Commit {
+            for ((group, topic, partition), committed) in pending.offsets {
+                self.apply(&Record::Offset { group, topic, partition, committed: Some(committed) });
+            }
+        }
+    }
+
+    fn forget_pending(&mut self, gone: impl Fn(&Place) -> bool) {
+        if self.pending.is_empty() {
+            return;
+        }
+        self.pending.retain(|_, pending| {
+            pending.offsets.retain(|place, _| !gone(place));
+            !pending.offsets.is_empty()
+        });
+    }
+
+    /// Whether an open transaction committed something for this place.
+    pub fn is_pending(&self, group: &str, topic: &str, partition: i32) -> bool {
+        // As many as there are open transactions that committed offsets: few.
+        let place = (Name::from(group), Name::from(topic), partition);
+        self.pending.values().any(|pending| pending.offsets.contains_key(&place))
+    }
+
     pub fn snapshot(&self) -> Vec<Record> {
         let mut records = Vec::new();
         for (name, group) in &self.groups {
@@ -126,6 +177,14 @@ impl State {
                     });
                 }
             }
+        }
+        for (producer, Pending { epoch, offsets }) in &self.pending {
+            records.extend(offsets.iter().map(|(place, committed)| Record::Pending {
+                producer: *producer,
+                epoch: *epoch,
+                place: place.clone(),
+                committed: committed.clone(),
+            }));
         }
         records
     }

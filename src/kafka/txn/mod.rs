@@ -19,7 +19,7 @@
 //!
 //! `state.rs` what the log folds to · `record.rs` its bytes · `coordinator.rs` the machine as handlers ask it.
 
-// pub mod coordinator;
+pub mod coordinator;
 pub mod record;
 pub mod state;
 #[cfg(test)]

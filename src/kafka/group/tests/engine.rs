@@ -41,10 +41,17 @@ fn commit_of(member: &Joined, topic_id: u128, offset: i64) -> Commit {
     }
 }
 
+fn offset_of(told: &Told) -> Option<i64> {
+    match told {
+        Told::Offset(committed) => Some(committed.offset),
+        _ => None,
+    }
+}
+
 async fn committed(coordinator: &Coordinator) -> Vec<i64> {
-    let fetched =
-        coordinator.fetch(vec![Fetch { group: "g".into(), member: None, topics: None }]).await.expect("fetched");
-    fetched[0].iter().flatten().flat_map(|t| &t.partitions).filter_map(|(_, c)| c.as_ref().map(|c| c.offset)).collect()
+    let fetch = Fetch { group: "g".into(), member: None, stable: false, topics: None };
+    let fetched = coordinator.fetch(vec![fetch]).await.expect("fetched");
+    fetched[0].iter().flatten().flat_map(|t| &t.partitions).filter_map(|(_, told)| offset_of(told)).collect()
 }
 
 #[tokio::test]

@@ -51,12 +51,12 @@ fn what_is_committed_is_fetched_to_the_last_field() {
         Committed { offset: 42, leader_epoch: 3, metadata: "état".into(), time: START, expire: None, topic_id: 9 };
     bench.restart();
     let topic = FetchTopic { topic: "t".into(), topic_id: 9, partitions: vec![1, 0] };
-    let fetch = Fetch { group: "g".into(), member: None, topics: Some(vec![topic]) };
-    let fetched = Fetched { topic: "t".into(), partitions: vec![(1, None), (0, Some(expected.clone()))] };
+    let fetch = Fetch { group: "g".into(), member: None, stable: false, topics: Some(vec![topic]) };
+    let fetched = Fetched { topic: "t".into(), partitions: vec![(1, Told::Nothing), (0, Told::Offset(expected.clone()))] };
     assert_eq!(bench.call(Command::Fetch(vec![fetch])), Reply::Fetch(vec![Ok(vec![fetched])]));
-    let all = Fetched { topic: "t".into(), partitions: vec![(0, Some(expected))] };
+    let all = Fetched { topic: "t".into(), partitions: vec![(0, Told::Offset(expected))] };
     assert_eq!(
-        bench.call(Command::Fetch(vec![Fetch { group: "g".into(), member: None, topics: None }])),
+        bench.call(Command::Fetch(vec![Fetch { group: "g".into(), member: None, stable: true, topics: None }])),
         Reply::Fetch(vec![Ok(vec![all])])
     );
     bench.check_laws();
@@ -66,10 +66,10 @@ fn what_is_committed_is_fetched_to_the_last_field() {
 fn an_unknown_group_has_no_offsets_and_that_is_no_error() {
     let mut bench = bench();
     let topic = FetchTopic { topic: "t".into(), topic_id: 0, partitions: vec![0] };
-    let none = Fetched { topic: "t".into(), partitions: vec![(0, None)] };
+    let none = Fetched { topic: "t".into(), partitions: vec![(0, Told::Nothing)] };
     let cases = [(Some(vec![topic]), vec![none]), (None, vec![])];
     for (topics, expected) in cases {
-        let fetch = Fetch { group: "nobody".into(), member: None, topics };
+        let fetch = Fetch { group: "nobody".into(), member: None, stable: true, topics };
         assert_eq!(bench.call(Command::Fetch(vec![fetch])), Reply::Fetch(vec![Ok(expected)]));
     }
 }
@@ -80,9 +80,9 @@ fn an_offset_of_a_deleted_stream_is_not_told_of_the_next_one_with_its_name() {
     commit(&mut bench, simple(vec![CommitOffset { topic_id: 1, ..offset("t", 0, 42) }])).expect("committed");
     for (topic_id, is_told) in [(1, true), (2, false), (0, true)] {
         let topic = FetchTopic { topic: "t".into(), topic_id, partitions: vec![0] };
-        let fetch = Fetch { group: "g".into(), member: None, topics: Some(vec![topic]) };
+        let fetch = Fetch { group: "g".into(), member: None, stable: false, topics: Some(vec![topic]) };
         let Reply::Fetch(fetched) = bench.call(Command::Fetch(vec![fetch])) else { panic!() };
-        assert_eq!(fetched[0].as_ref().expect("fetched")[0].partitions[0].1.is_some(), is_told, "{topic_id}");
+        assert_eq!(fetched[0].as_ref().expect("fetched")[0].partitions[0].1 != Told::Nothing, is_told, "{topic_id}");
     }
 }
 
@@ -287,4 +287,69 @@ fn a_group_that_becomes_empty_at_the_very_moment_of_a_check_keeps_its_offsets() 
     assert_eq!(committed(&bench, "t", 0), Some(1));
     bench.pass(1_100);
     assert_eq!(committed(&bench, "t", 0), None);
+}
+
+fn commit_within(bench: &mut Bench, producer: i64, commit: Commit) -> Result<Vec<Result<(), Refusal>>, Refusal> {
+    match bench.call(Command::CommitWithin { producer, epoch: 0, commit }) {
+        Reply::Commit(result) => result,
+        other => panic!("{other:?}"),
+    }
+}
+
+fn end(bench: &mut Bench, producer: i64, how: Marker) {
+    assert_eq!(bench.call(Command::End { producer, epoch: 1, how }), Reply::Done);
+}
+
+fn told(bench: &mut Bench, stable: bool) -> Told {
+    let topic = FetchTopic { topic: "t".into(), topic_id: 0, partitions: vec![0] };
+    let Reply::Fetch(mut fetched) =
+        bench.call(Command::Fetch(vec![Fetch { group: "g".into(), member: None, stable, topics: Some(vec![topic]) }]))
+    else {
+        panic!()
+    };
+    fetched.remove(0).expect("fetched").remove(0).partitions.remove(0).1
+}
+
+#[test]
+fn offsets_of_a_transaction_count_when_it_is_committed_and_not_before() {
+    let mut bench = bench();
+    commit(&mut bench, simple(vec![offset("t", 0, 1)])).expect("committed");
+    assert_eq!(commit_within(&mut bench, 7, simple(vec![offset("t", 0, 5)])), Ok(vec![Ok(())]));
+    bench.restart();
+    assert_eq!(committed(&bench, "t", 0), Some(1));
+    assert_eq!(told(&mut bench, true), Told::Unstable);
+    end(&mut bench, 7, Marker::Commit);
+    bench.restart();
+    assert_eq!(committed(&bench, "t", 0), Some(5));
+    assert!(matches!(told(&mut bench, true), Told::Offset(_)));
+    bench.check_laws();
+}
+
+#[test]
+fn offsets_of_a_transaction_that_was_given_up_never_count() {
+    let mut bench = bench();
+    commit_within(&mut bench, 7, simple(vec![offset("t", 0, 5)])).expect("taken");
+    end(&mut bench, 8, Marker::Commit);
+    assert_eq!(told(&mut bench, true), Told::Unstable, "that was another producer");
+    end(&mut bench, 7, Marker::Abort);
+    assert_eq!((committed(&bench, "t", 0), told(&mut bench, true)), (None, Told::Nothing));
+    bench.check_laws();
+}
+
+#[test]
+fn what_is_committed_later_counts_whatever_becomes_of_the_transaction() {
+    let mut bench = bench();
+    commit_within(&mut bench, 7, simple(vec![offset("t", 0, 5)])).expect("taken");
+    commit(&mut bench, simple(vec![offset("t", 0, 9)])).expect("committed");
+    end(&mut bench, 7, Marker::Commit);
+    assert_eq!(committed(&bench, "t", 0), Some(9));
+    bench.check_laws();
+}
+
+#[test]
+fn a_member_that_is_not_of_this_generation_commits_nothing_in_a_transaction() {
+    let mut bench = bench();
+    let unknown = Commit { generation: 4, member: "m".into(), ..simple(vec![offset("t", 0, 5)]) };
+    assert_eq!(commit_within(&mut bench, 7, unknown), Err(Refusal::IllegalGeneration));
+    assert!(bench.log.is_empty());
 }
