@@ -172,6 +172,7 @@ async fn start_kafka(
     let groups = Coordinator::open(engine.clone(), group::Settings::of(settings)).await;
     let groups = groups.map_err(|error| format!("cannot open the groups: {error}"))?;
     let cx = Arc::new(kafka::cx::Cx::new(engine.clone(), groups, options));
+    cx.resume_transactions().await.map_err(|_| "cannot open the transactions".to_owned())?;
     for (socket, listener) in sockets.into_iter().zip(&settings.kafka_listeners) {
         let advertised = listener.advertised.clone().map(|(host, port)| kafka::cx::Advertised { host, port });
         let listener = kafka::listen::Listener { name: listener.name.as_str().into(), socket, advertised };

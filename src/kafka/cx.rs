@@ -5,15 +5,18 @@ use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError, RwLock};
 
+use tokio::sync::OnceCell;
+
 use crate::config::server::ServerSettings;
 use crate::config::stream::{StreamDefaults, StreamSettings};
 use crate::engine::catalog::Kind;
-use crate::engine::{Catalog, Engine, Permit, catalog::Stream};
+use crate::engine::{Catalog, Change, Changed, Engine, Permit, catalog::Stream};
 use crate::ids::StreamId;
 use crate::kafka::doors::Doors;
 use crate::kafka::error::Code;
 use crate::kafka::group::coordinator::Coordinator;
 use crate::kafka::session::Sessions;
+use crate::kafka::txn::{self, coordinator::Coordinator as Transactions};
 use crate::kafka::wire::Uuid;
 use crate::record::compress::Limits;
 
@@ -113,9 +116,15 @@ pub struct Cx {
     settings: RwLock<BTreeMap<StreamId, Typed>>,
     /// Settings of streams that have none.
     plain_settings: Arc<StreamSettings>,
+    /// The coordinator of all transactions: opened with the first transactional id, or at the start where there are some.
+    transactions: OnceCell<Transactions>,
+    transaction_settings: txn::Settings,
     /// The rest of the block of producer ids that the catalog gave us; a restart wastes it.
-    pub producer_ids: tokio::sync::Mutex<std::ops::Range<i64>>,
+    producer_ids: tokio::sync::Mutex<std::ops::Range<i64>>,
 }
+
+/// Producer ids taken from the catalog at a time (Kafka's own figure).
+const PRODUCER_IDS: u32 = 1000;
 
 /// A state of a stream, and its settings.
 type Typed = (Arc<Stream>, Arc<StreamSettings>);
@@ -134,7 +143,41 @@ impl Cx {
             options,
             doors,
             sessions,
+            transactions: OnceCell::new(),
+            transaction_settings: txn::Settings::default(),
             producer_ids: tokio::sync::Mutex::new(0..0),
+        }
+    }
+
+    /// What is under way is ended before anybody asks: for the start, where there is a log of transactions.
+    pub async fn resume_transactions(&self) -> Result<(), Code> {
+        match self.engine.catalog().stream(txn::coordinator::STREAM) {
+            Some(_) => self.transactions().await.map(drop),
+            None => Ok(()),
+        }
+    }
+
+    pub async fn transactions(&self) -> Result<&Transactions, Code> {
+        let open = || Transactions::open(self.engine.clone(), self.groups.clone(), self.transaction_settings.clone());
+        self.transactions.get_or_try_init(open).await.map_err(|error| {
+            tracing::error!("cannot open the transactions: {error}");
+            Code::CoordinatorNotAvailable
+        })
+    }
+
+    /// A number no producer has had.
+    pub async fn next_producer_id(&self) -> Result<i64, Code> {
+        let mut block = self.producer_ids.lock().await;
+        if let Some(id) = block.next() {
+            return Ok(id);
+        }
+        match self.engine.change(vec![Change::ProducerIds { count: PRODUCER_IDS }]).await.pop() {
+            Some(Ok(Changed::ProducerIds { first, count })) => {
+                *block = first..first.saturating_add(i64::from(count));
+                block.next().ok_or(Code::CoordinatorNotAvailable)
+            }
+            Some(Ok(_)) | None => Err(Code::UnknownServerError),
+            Some(Err(error)) => Err(Code::from(&error)),
         }
     }
 

@@ -55,7 +55,8 @@ async fn add(
     version: i16,
     transaction: AddPartitionsToTxnTransaction,
 ) -> Vec<AddPartitionsToTxnTopicResult> {
-    let AddPartitionsToTxnTransaction { transactional_id, producer_id, producer_epoch, verify_only, topics } = transaction;
+    let AddPartitionsToTxnTransaction { transactional_id, producer_id, producer_epoch, verify_only, topics } =
+        transaction;
     if topics.iter().any(|topic| topic.partitions.iter().any(|index| !exists(catalog, &topic.name, *index))) {
         // None is added where one cannot be.
         return each(&topics, |name, index| match exists(catalog, name, index) {
@@ -93,7 +94,9 @@ async fn add(
 }
 
 fn exists(catalog: &Catalog, name: &str, index: i32) -> bool {
-    let log = |stream: &Arc<_>| u32::try_from(index).ok().and_then(|number| crate::engine::catalog::Stream::log(stream, number));
+    let log = |stream: &Arc<_>| {
+        u32::try_from(index).ok().and_then(|number| crate::engine::catalog::Stream::log(stream, number))
+    };
     cx::topic(catalog, name).and_then(log).is_some()
 }
 

@@ -10,7 +10,9 @@ use super::{Answer, Api};
 use crate::kafka::cx::{Call, Cx};
 use crate::kafka::error::Code;
 use crate::kafka::table;
-use crate::kafka::wire::messages::api_versions::{ApiVersionsRequest, ApiVersionsResponse};
+use crate::kafka::wire::messages::api_versions::{
+    ApiVersionsRequest, ApiVersionsResponse, FinalizedFeatureKey, SupportedFeatureKey,
+};
 
 pub struct ApiVersions;
 
@@ -37,10 +39,32 @@ impl Api for ApiVersions {
         {
             return refused(Code::RebootstrapRequired);
         }
-        // No feature is served yet that a client switches on by a finalized level: no epoch, no features.
-        Answer::Now(ApiVersionsResponse { api_keys: table::api_keys(), ..ApiVersionsResponse::default() })
+        let supported = FEATURES.iter().filter(|_| call.version >= ZERO_FROM).map(|(name, max)| SupportedFeatureKey {
+            name: (*name).to_owned(),
+            min_version: 0,
+            max_version: *max,
+        });
+        let finalized = FEATURES.iter().map(|(name, max)| FinalizedFeatureKey {
+            name: (*name).to_owned(),
+            max_version_level: *max,
+            min_version_level: *max,
+        });
+        Answer::Now(ApiVersionsResponse {
+            api_keys: table::api_keys(),
+            supported_features: supported.collect(),
+            finalized_features_epoch: FEATURES_EPOCH,
+            finalized_features: finalized.collect(),
+            ..ApiVersionsResponse::default()
+        })
     }
 }
+
+/// What clients switch on by a finalized level (KIP-584), with the level: each is served whole.
+const FEATURES: &[(&str, i16)] = &[("transaction.version", 2)];
+/// The levels have never been changed.
+const FEATURES_EPOCH: i64 = 0;
+/// Before this version a client cannot read a feature whose lowest level is 0 (KAFKA-17492).
+const ZERO_FROM: i16 = 4;
 
 fn refused(code: Code) -> Answer<ApiVersionsResponse> {
     Answer::Now(ApiVersionsResponse { error_code: code.wire(), ..ApiVersionsResponse::default() })

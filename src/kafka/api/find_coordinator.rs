@@ -1,8 +1,7 @@
 //! FindCoordinator (10): which broker a group, or a transactional id, must talk to. There is one broker: this.
 //!
 //! Serves v0–6. v1 key types, throttle time, message · v3 flexible · v4 many keys at once (KIP-699) · v5 as v4 · v6 share
-//! groups' state (KIP-932). Transactions are not served yet: their coordinator is said to be unavailable, which clients
-//! retry. The state of share groups is not served: as in Kafka where it is switched off, the request is invalid.
+//! groups' state (KIP-932), which is not served: as in Kafka where it is switched off, the request is invalid.
 
 use std::sync::Arc;
 
@@ -25,8 +24,7 @@ impl Api for FindCoordinator {
 /// Who coordinates keys of this type; all keys alike.
 fn find(key_type: i8) -> Result<(), Code> {
     match key_type {
-        0 => Ok(()),
-        1 => Err(Code::CoordinatorNotAvailable),
+        0 | 1 => Ok(()),
         _ => Err(Code::InvalidRequest),
     }
 }
@@ -73,10 +71,10 @@ mod tests {
     use crate::kafka::wire::{Message, Writer};
 
     #[test]
-    fn groups_are_here_transactions_nowhere_yet_and_other_types_are_invalid() {
+    fn groups_and_transactions_are_here_and_other_types_are_invalid() {
         let at = Advertised { host: "h".into(), port: 9092 };
         for version in 0..=6 {
-            for (key_type, expected) in [(0, (0, 1, 9092)), (1, (15, -1, -1)), (2, (42, -1, -1)), (9, (42, -1, -1))] {
+            for (key_type, expected) in [(0, (0, 1, 9092)), (1, (0, 1, 9092)), (2, (42, -1, -1)), (9, (42, -1, -1))] {
                 let keys = vec!["k".into(), "l".into()];
                 let request = FindCoordinatorRequest { key: "k".into(), key_type, coordinator_keys: keys };
                 let response = response(version, request, 1, &at);

@@ -30,7 +30,9 @@ impl Api for ListTransactions {
             Err(code) => Err(code),
         };
         let listed = all.and_then(|all| list(&request, all, cx.engine.clock().now()));
-        Answer::Now(listed.unwrap_or_else(|code| ListTransactionsResponse { error_code: code.wire(), ..Default::default() }))
+        Answer::Now(
+            listed.unwrap_or_else(|code| ListTransactionsResponse { error_code: code.wire(), ..Default::default() }),
+        )
     }
 }
 

@@ -195,8 +195,8 @@ fn older(version: i16, partition: OffsetFetchResponsePartitions) -> OffsetFetchR
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::kafka::group::Committed;
     use crate::ids::Timestamp;
+    use crate::kafka::group::Committed;
     use crate::kafka::wire::{Message, Writer};
 
     fn committed(topic_id: u128) -> Told {

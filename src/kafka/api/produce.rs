@@ -6,10 +6,12 @@
 //!
 //! Every batch is checked (length, header, CRC) before the first one is placed, and every one is placed before anything
 //! is awaited: the order of requests on a connection is the order in the logs. acks 1 and -1 are answered when the
-//! batch is durable, acks 0 never. Transactions are not served yet and refused.
+//! batch is durable, acks 0 never. A transaction that has written nothing into a log yet is looked for at its coordinator
+//! first: from v12 on that adds the log to it, before it has to be in it already (KIP-890).
 //!
 //! A batch is stored as it came. What has it opened stands in one place: [`Opening`].
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -18,11 +20,12 @@ use bytes::Bytes;
 use super::{Answer, Api, Later};
 use crate::config::stream::{Compression, Oversize, StreamSettings, TimestampType};
 use crate::engine::catalog::Stream;
-use crate::engine::{Catalog, Group, Origin, Part, Permit, Placed, Receipt, Refused};
-use crate::ids::{LogId, Timestamp};
+use crate::engine::{Catalog, Group, Joins, Origin, Part, Permit, Placed, Receipt, Refused};
+use crate::ids::{LogId, Offset, Timestamp};
 use crate::kafka::cx::{self, Call, Cx};
 use crate::kafka::error::Code;
 use crate::kafka::recompress;
+use crate::kafka::txn::{Add, Partition as TxnPartition, Producer};
 use crate::kafka::wire::messages::produce::{
     BatchIndexAndErrorMessage, PartitionProduceResponse, ProduceRequest, ProduceResponse, TopicProduceData,
     TopicProduceResponse,
@@ -35,6 +38,10 @@ pub struct Produce;
 
 /// From here on topics have ids and no names.
 const IDS_FROM: i16 = 13;
+/// From here on a write adds its log to the transaction.
+const ADDS_FROM: i16 = 12;
+/// From here on whoever is not in the transaction is told to give it up.
+const ABORTABLE_FROM: i16 = 11;
 /// From here on zstd may be used.
 const ZSTD_FROM: i16 = 7;
 /// A timeout shorter than this is taken for this: durability is not a race.
@@ -49,7 +56,8 @@ impl Api for Produce {
         let Call { version, client_id, permit, .. } = call;
         let acks = request.acks;
         let wait = Duration::from_millis(u64::try_from(request.timeout_ms).unwrap_or(0)).max(SHORTEST_WAIT);
-        let topics = place(&cx, version, request, permit);
+        let joining = join(&cx, version, &request).await;
+        let topics = place(&cx, version, request, joining, permit);
         match acks {
             0 => Answer::Silent(silent(client_id, topics)),
             _ => Answer::Later(Box::pin(answer(topics, wait))),
@@ -94,8 +102,64 @@ impl Refusal {
     }
 }
 
+/// What is known of the transaction in each log that it has not written into yet.
+type Joining = BTreeMap<LogId, Result<Joins, Code>>;
+
+/// Asks the coordinator for what has to be known before batches of a transaction are placed; nothing, of all others.
+async fn join(cx: &Cx, version: i16, request: &ProduceRequest) -> Joining {
+    let Some(id) = &request.transactional_id else { return Joining::new() };
+    let catalog = cx.engine.catalog();
+    let mut producer = None;
+    let mut asked: Vec<(LogId, Offset, TxnPartition)> = Vec::new();
+    let mut mixed = false;
+    for topic in &request.topic_data {
+        let stream = match version >= IDS_FROM {
+            true => cx::topic_by_id(&catalog, topic.topic_id),
+            false => cx::topic(&catalog, &topic.name),
+        };
+        for data in &topic.partition_data {
+            let log = stream.zip(u32::try_from(data.index).ok()).and_then(|(stream, number)| stream.log(number));
+            let header = data.records.as_ref().and_then(|records| batch::parse_header(records).ok());
+            let (Some(stream), Some(log), Some(header)) = (stream, log, header) else { continue };
+            if !header.is_transactional() {
+                continue;
+            }
+            let by = Producer { id: header.producer_id, epoch: header.producer_epoch };
+            mixed |= *producer.get_or_insert(by) != by;
+            let (Ok(None), Ok(bounds)) = (cx.engine.began(log, by.id), cx.engine.bounds(log)) else { continue };
+            asked.push((log, bounds.end, TxnPartition { topic: stream.name.clone(), index: data.index }));
+        }
+    }
+    let Some(producer) = producer.filter(|_| !asked.is_empty()) else { return Joining::new() };
+    let bumps = version >= ADDS_FROM;
+    let partitions = asked.iter().map(|(_, _, partition)| partition.clone()).collect();
+    let add = Add { id: id.as_str().into(), producer, partitions, verify_only: !bumps, bumps };
+    let known = match (mixed, cx.transactions().await) {
+        (true, _) => Err(Code::InvalidProducerIdMapping),
+        (false, Ok(transactions)) => transactions.add(add).await,
+        (false, Err(code)) => Err(code),
+    };
+    let refusal = |code| match code {
+        Code::ProducerFenced => Code::InvalidProducerEpoch,
+        // What older clients know how to retry.
+        Code::ConcurrentTransactions | Code::CoordinatorNotAvailable if !bumps => Code::NotEnoughReplicas,
+        code => code,
+    };
+    let missing = if version >= ABORTABLE_FROM { Code::TransactionAbortable } else { Code::InvalidTxnState };
+    let mut known = known.map(Vec::into_iter);
+    let joined = asked.into_iter().map(|(log, since, _)| {
+        let joins = match known.as_mut().map(Iterator::next) {
+            Ok(Some(true)) => Ok(Joins { since, bumps }),
+            Ok(_) => Err(missing),
+            Err(code) => Err(refusal(*code)),
+        };
+        (log, joins)
+    });
+    joined.collect()
+}
+
 /// Checks every batch, then places them, all without an await.
-fn place(cx: &Cx, version: i16, request: ProduceRequest, permit: Permit) -> Vec<Topic> {
+fn place(cx: &Cx, version: i16, request: ProduceRequest, joining: Joining, permit: Permit) -> Vec<Topic> {
     let catalog = cx.engine.catalog();
     let now = cx.engine.clock().now();
     let all = match request.acks {
@@ -119,7 +183,9 @@ fn place(cx: &Cx, version: i16, request: ProduceRequest, permit: Permit) -> Vec<
         for data in partition_data {
             let batch = match (all, &stream) {
                 (Some(code), _) | (None, &Err(code)) => Err(Refusal::from(code)),
-                (None, &Ok(stream)) => check(cx, version, stream, data.index, data.records, now),
+                (None, &Ok(stream)) => {
+                    check(cx, version, stream, data.index, data.records, now).and_then(|sound| sound.joining(&joining))
+                }
             };
             partitions.push(data.index);
             checked.push(batch);
@@ -130,11 +196,11 @@ fn place(cx: &Cx, version: i16, request: ProduceRequest, permit: Permit) -> Vec<
     let mut permit = Some(permit);
     let mut fates = checked.into_iter().enumerate().map(|(at, batch)| match batch {
         Err(refusal) => Fate::Refused(refusal),
-        Ok(Sound { log, batch, log_append_time }) => {
+        Ok(Sound { log, batch, joins, log_append_time }) => {
             // One group for each partition: one that is refused leaves the others alone. The memory of the frame is
             // given back with its last batch.
             let permit = permit.take_if(|_| Some(at) == last).unwrap_or_default();
-            let part = Part::new(log, batch);
+            let part = Part { joins, ..Part::new(log, batch) };
             let group = Group { parts: vec![part], origin: Origin::Client };
             Fate::Placed { receipt: cx.engine.append(group, permit), log_append_time }
         }
@@ -166,7 +232,18 @@ fn topic_named<'a>(catalog: &'a Catalog, name: &str) -> Result<&'a Arc<Stream>, 
 struct Sound {
     log: LogId,
     batch: Batch,
+    joins: Option<Joins>,
     log_append_time: bool,
+}
+
+impl Sound {
+    /// With what is known of its transaction, if it has one.
+    fn joining(mut self, joining: &Joining) -> Result<Sound, Refusal> {
+        if self.batch.header.is_transactional() {
+            self.joins = joining.get(&self.log).copied().transpose().map_err(Refusal::from)?;
+        }
+        Ok(self)
+    }
 }
 
 fn check(
@@ -187,9 +264,6 @@ fn check(
     let sound = batch::check(records).map_err(|error| Refusal::new(Code::from(&error), error.to_string()))?;
     let header = sound.header;
     header.check_client().map_err(|error| Refusal::new(Code::from(&error), error.to_string()))?;
-    if header.is_transactional() {
-        return Err(Refusal::new(Code::UnsupportedVersion, "transactions are not served yet"));
-    }
     if header.codec() == Ok(Codec::Zstd) && version < ZSTD_FROM {
         return Err(Refusal::from(Code::UnsupportedCompressionType));
     }
@@ -211,7 +285,7 @@ fn check(
                 .map_err(|error| Refusal::new(Code::CorruptMessage, error.to_string()))?
         }
     };
-    Ok(Sound { log, batch, log_append_time })
+    Ok(Sound { log, batch, joins: None, log_append_time })
 }
 
 fn too_far_ahead(header: &Header, settings: &StreamSettings, now: Timestamp) -> bool {

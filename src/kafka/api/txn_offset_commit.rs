@@ -33,7 +33,8 @@ impl Api for TxnOffsetCommit {
         for topic in &request.topics {
             codes.extend(take(&catalog, call.version, topic, &mut offsets));
         }
-        let result = if offsets.is_empty() { Ok(Vec::new()) } else { commit(&cx, call.version, &request, offsets).await };
+        let result =
+            if offsets.is_empty() { Ok(Vec::new()) } else { commit(&cx, call.version, &request, offsets).await };
         let (mut results, refusal) = match result {
             Ok(results) => (results.into_iter(), None),
             Err(code) => (Vec::new().into_iter(), Some(code)),

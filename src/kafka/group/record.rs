@@ -34,11 +34,14 @@ pub enum Record {
         group: Name,
         meta: Option<Arc<Meta>>,
     },
+<<<<<<< HEAD
     /// Of a consumer group (KIP-848): see `consumer/record.rs`.
     Consumer {
         group: Name,
         change: Change,
     },
+=======
+>>>>>>> aa7fd1a (Kafka: transactions are served: 22 with an id, 24 to 28, 61, 65, 66; writes of KIP-890 clients join by themselves)
     Offset {
         group: Name,
         topic: Name,
@@ -46,9 +49,18 @@ pub enum Record {
         committed: Option<Committed>,
     },
     /// An offset that counts when the transaction it stands in is committed.
-    Pending { producer: i64, epoch: i16, place: Place, committed: Committed },
+    Pending {
+        producer: i64,
+        epoch: i16,
+        place: Place,
+        committed: Committed,
+    },
     /// The end of a transaction: a control record.
-    Ended { producer: i64, epoch: i16, how: Marker },
+    Ended {
+        producer: i64,
+        epoch: i16,
+        how: Marker,
+    },
 }
 
 /// The longest string these formats can hold.
@@ -87,11 +99,7 @@ impl ledger::Record for Record {
         Entry { key: Some(key.freeze()), value: is_there.then(|| value.freeze()), within }
     }
 
-    fn decode_within(
-        within: Within,
-        key: Option<&[u8]>,
-        value: Option<&[u8]>,
-    ) -> Result<Option<Record>, Malformed> {
+    fn decode_within(within: Within, key: Option<&[u8]>, value: Option<&[u8]>) -> Result<Option<Record>, Malformed> {
         let Within { producer, epoch, end } = within;
         if let Some(how) = end {
             return Ok(Some(Record::Ended { producer, epoch, how }));

@@ -21,6 +21,11 @@ pub struct Partition {
 }
 
 impl Partition {
+    /// The log of offsets, which all groups share.
+    pub fn offsets() -> Partition {
+        Partition { topic: OFFSETS.into(), index: 0 }
+    }
+
     /// Where offsets of groups are kept: another ledger writes there.
     pub fn is_offsets(&self) -> bool {
         &*self.topic == OFFSETS
