@@ -2,7 +2,8 @@
 //!
 //! Serves v0–10. v2 all topics, an error for the whole answer · v3 throttle time · v5 leader epoch · v6 flexible · v7
 //! "require stable" · v8 many groups (KIP-709) · v9 member and epoch, for groups of the other protocol · v10 topics by id.
-//! Where an open transaction committed something, "require stable" is told to ask again. An offset that was committed for a topic since deleted is not told, even if another now has its name.
+//! Where an open transaction committed something, "require stable" is told to ask again. An offset that was committed for a
+//! topic since deleted is not told, even if another now has its name.
 
 use std::sync::Arc;
 

@@ -31,16 +31,11 @@ use bytes::Bytes;
 
 use crate::config::server::ServerSettings;
 use crate::ids::Timestamp;
-<<<<<<< HEAD
-use crate::record::records::Marker;
 use crate::ledger::{Input, Machine, Step, Ticket};
+use crate::record::records::Marker;
 use consumer::assign::Topics;
 use consumer::door::{enter as enter_consumer, is_consumer};
 use consumer::{Beat, Beaten, Job, Refused};
-=======
-use crate::ledger::{Input, Machine, NoEffect, Step, Ticket};
-use crate::record::records::Marker;
->>>>>>> aa7fd1a (Kafka: transactions are served: 22 with an id, 24 to 28, 61, 65, 66; writes of KIP-890 clients join by themselves)
 use live::{Alarm, Alarms, Live, Phase};
 use membership::Room;
 use offsets::Chore;

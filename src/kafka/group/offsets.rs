@@ -84,6 +84,9 @@ fn validate_within(state: &State, scratch: &Scratch, commit: &Commit) -> Result<
     if says_nothing {
         return Ok(());
     }
+    if let Some(consumer) = state.groups.get(&commit.group).and_then(|group| group.consumer.as_deref()) {
+        return validate_member_commit(consumer, commit);
+    }
     if !exists(state, scratch, &commit.group) {
         return if commit.generation < 0 { Ok(()) } else { Err(Refusal::IllegalGeneration) };
     }

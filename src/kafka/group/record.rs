@@ -34,14 +34,11 @@ pub enum Record {
         group: Name,
         meta: Option<Arc<Meta>>,
     },
-<<<<<<< HEAD
     /// Of a consumer group (KIP-848): see `consumer/record.rs`.
     Consumer {
         group: Name,
         change: Change,
     },
-=======
->>>>>>> aa7fd1a (Kafka: transactions are served: 22 with an id, 24 to 28, 61, 65, 66; writes of KIP-890 clients join by themselves)
     Offset {
         group: Name,
         topic: Name,

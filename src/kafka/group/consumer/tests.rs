@@ -350,7 +350,7 @@ fn offsets_are_for_members_of_the_epoch_or_for_what_they_have_held_since() {
     for (member, epoch, result) in
         [("a", 2, Ok(1)), ("a", 1, Err(Refusal::StaleEpoch)), ("x", 2, Err(Refusal::UnknownMember))]
     {
-        let fetch = Fetch { group: "g".into(), member: Some((member.into(), epoch)), topics: None };
+        let fetch = Fetch { group: "g".into(), member: Some((member.into(), epoch)), stable: false, topics: None };
         let Reply::Fetch(mut fetched) = bench.call(Command::Fetch(vec![fetch])) else { panic!() };
         assert_eq!(fetched.remove(0).map(|topics| topics.len()), result, "{member} {epoch}");
     }

@@ -49,15 +49,9 @@ fn offset_of(told: &Told) -> Option<i64> {
 }
 
 async fn committed(coordinator: &Coordinator) -> Vec<i64> {
-<<<<<<< HEAD
     let fetch = Fetch { group: "g".into(), member: None, stable: false, topics: None };
     let fetched = coordinator.fetch(vec![fetch]).await.expect("fetched");
     fetched[0].iter().flatten().flat_map(|t| &t.partitions).filter_map(|(_, told)| offset_of(told)).collect()
-=======
-    let fetched =
-        coordinator.fetch(vec![Fetch { group: "g".into(), stable: false, topics: None }]).await.expect("fetched");
-    fetched[0].iter().flat_map(|t| &t.partitions).filter_map(|(_, told)| offset_of(told)).collect()
->>>>>>> aa7fd1a (Kafka: transactions are served: 22 with an id, 24 to 28, 61, 65, 66; writes of KIP-890 clients join by themselves)
 }
 
 #[tokio::test]

@@ -51,16 +51,10 @@ fn what_is_committed_is_fetched_to_the_last_field() {
         Committed { offset: 42, leader_epoch: 3, metadata: "état".into(), time: START, expire: None, topic_id: 9 };
     bench.restart();
     let topic = FetchTopic { topic: "t".into(), topic_id: 9, partitions: vec![1, 0] };
-<<<<<<< HEAD
     let fetch = Fetch { group: "g".into(), member: None, stable: false, topics: Some(vec![topic]) };
-    let fetched = Fetched { topic: "t".into(), partitions: vec![(1, Told::Nothing), (0, Told::Offset(expected.clone()))] };
-    assert_eq!(bench.call(Command::Fetch(vec![fetch])), Reply::Fetch(vec![Ok(vec![fetched])]));
-=======
-    let fetch = Fetch { group: "g".into(), stable: false, topics: Some(vec![topic]) };
     let fetched =
         Fetched { topic: "t".into(), partitions: vec![(1, Told::Nothing), (0, Told::Offset(expected.clone()))] };
-    assert_eq!(bench.call(Command::Fetch(vec![fetch])), Reply::Fetch(vec![vec![fetched]]));
->>>>>>> aa7fd1a (Kafka: transactions are served: 22 with an id, 24 to 28, 61, 65, 66; writes of KIP-890 clients join by themselves)
+    assert_eq!(bench.call(Command::Fetch(vec![fetch])), Reply::Fetch(vec![Ok(vec![fetched])]));
     let all = Fetched { topic: "t".into(), partitions: vec![(0, Told::Offset(expected))] };
     assert_eq!(
         bench.call(Command::Fetch(vec![Fetch { group: "g".into(), member: None, stable: true, topics: None }])),
