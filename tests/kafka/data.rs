@@ -311,15 +311,23 @@ async fn a_transaction_of_nobody_refuses_the_whole_request() {
 }
 
 #[tokio::test]
-async fn transactions_are_refused_and_not_half_served() {
+async fn a_transactional_id_gets_an_epoch_with_each_incarnation() {
     let server = server().await;
     let mut client = server.client().await;
-    for (id, code) in [("", 42), ("tx", 35)] {
-        let request = InitProducerIdRequest::default().with_transactional_id(Some(TransactionalId(text(id))));
-        assert_eq!(client.ask(4, request).await.error_code, code, "{id:?}");
+    let init = |id: &str, timeout_ms| {
+        let id = Some(TransactionalId(text(id)));
+        InitProducerIdRequest::default().with_transactional_id(id).with_transaction_timeout_ms(timeout_ms)
+    };
+    for (id, timeout_ms, code) in [("", 60_000, 42), ("tx", 0, 50), ("tx", 15 * 60_000 + 1, 50)] {
+        assert_eq!(client.ask(4, init(id, timeout_ms)).await.error_code, code, "{id:?} {timeout_ms}");
     }
-    let keys = client.ask(3, api_versions()).await.api_keys;
-    assert!(keys.iter().all(|row| !(24..=28).contains(&row.api_key)));
+    for epoch in 0..3 {
+        let answer = client.ask(4, init("tx", 60_000)).await;
+        assert_eq!((answer.error_code, answer.producer_epoch), (0, epoch));
+    }
+    let features = client.ask(4, api_versions()).await.finalized_features;
+    let level = features.iter().find(|feature| &*feature.name == "transaction.version").map(|f| f.max_version_level);
+    assert_eq!(level, Some(2), "clients end their transactions by KIP-890");
 }
 
 #[tokio::test]
