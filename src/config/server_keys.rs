@@ -297,7 +297,7 @@ const OWN: &[Key] = &[
         "unsettled.limit.bytes",
         Section::Storage,
         whole(4 * MIB, MAX, Unit::Bytes),
-        "100663296",
+        "50331648",
         "Most bytes in the journal that are not yet in segments; bounds the time of a restart.",
     ),
     key(
