@@ -10,6 +10,7 @@ pub mod screen;
 pub mod stop;
 
 use std::net::SocketAddr;
+use std::path::Path;
 use std::process::ExitCode;
 use std::sync::{Arc, Weak};
 
@@ -171,11 +172,23 @@ async fn start_kafka(
 ) -> Result<(), String> {
     let groups = Coordinator::open(engine.clone(), group::Settings::of(settings)).await;
     let groups = groups.map_err(|error| format!("cannot open the groups: {error}"))?;
-    let cx = Arc::new(kafka::cx::Cx::new(engine.clone(), groups, options));
+    let users = match &settings.sasl_users_file {
+        Some(file) => users(file)?,
+        None => Vec::new(),
+    };
+    let security =
+        kafka::security::Security::open(engine.clone(), kafka::security::Settings::of(settings), &users).await;
+    let security = security.map_err(|error| format!("cannot open the credentials: {error}"))?;
+    let cx = Arc::new(kafka::cx::Cx::new(engine.clone(), groups, options).secured(security));
     cx.resume_transactions().await.map_err(|_| "cannot open the transactions".to_owned())?;
     for (socket, listener) in sockets.into_iter().zip(&settings.kafka_listeners) {
         let advertised = listener.advertised.clone().map(|(host, port)| kafka::cx::Advertised { host, port });
-        let listener = kafka::listen::Listener { name: listener.name.as_str().into(), socket, advertised };
+        let listener = kafka::listen::Listener {
+            name: listener.name.as_str().into(),
+            socket,
+            sasl: listener.protocol.sasl(),
+            advertised,
+        };
         let (cx, stop) = (cx.clone(), stop.receiver());
         faces.spawn(async move {
             kafka::listen::serve(cx, listener, stop).await;
@@ -183,6 +196,25 @@ async fn start_kafka(
         });
     }
     Ok(())
+}
+
+/// Names and passwords of `sasl.users.file`. No error shows what stands in a line.
+fn users(file: &Path) -> Result<Vec<(String, String)>, String> {
+    let shown = file.display();
+    let text = std::fs::read_to_string(file).map_err(|error| format!("cannot read the users in {shown}: {error}"))?;
+    let mut users = Vec::new();
+    for (number, line) in text.lines().enumerate().map(|(at, line)| (at + 1, line.trim())) {
+        if line.is_empty() || line.starts_with('#') {
+            continue;
+        }
+        match line.split_once('=') {
+            Some((name, password)) if !name.trim().is_empty() && !password.is_empty() => {
+                users.push((name.trim().to_owned(), password.to_owned()));
+            }
+            _ => return Err(format!("{shown}, line {number}: not name=password")),
+        }
+    }
+    Ok(users)
 }
 
 fn start_aws(

@@ -9,5 +9,7 @@ mod data;
 mod harness;
 #[path = "kafka/lookup.rs"]
 mod lookup;
+#[path = "kafka/sasl.rs"]
+mod sasl;
 #[path = "kafka/sessions.rs"]
 mod sessions;

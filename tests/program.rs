@@ -36,7 +36,7 @@ fn health_and_metrics_are_on_the_aws_address_if_not() {
     let dir = tempfile::tempdir().expect("a directory");
     let server = Server::start(dir.path(), &[]);
     server.kinesis("CreateStream", &json!({"StreamName": "s", "ShardCount": 3}));
-    for (path, want) in [("/healthz", "ok"), ("/readyz", "ready"), ("/metrics", "interfluve_streams 2")] {
+    for (path, want) in [("/healthz", "ok"), ("/readyz", "ready"), ("/metrics", "interfluve_streams 3")] {
         let (status, body) = server.get("aws", path);
         assert!(status.contains("200") && body.contains(want), "{path}: {status} {body}");
     }

@@ -154,6 +154,7 @@ const PURE: &[&str] = &[
     "src/engine/catalog.rs",
     "src/engine/frame.rs",
     "src/kafka/frame.rs",
+    "src/kafka/sasl/",
     "src/kafka/session.rs",
     "src/kafka/session/",
     "src/kafka/error.rs",

@@ -36,6 +36,7 @@ pub enum Scope {
 pub enum Section {
     Place,
     Listening,
+    Security,
     Streams,
     Groups,
     Limits,
@@ -54,6 +55,7 @@ impl Section {
         match self {
             Section::Place => "Where the data is",
             Section::Listening => "Listening",
+            Section::Security => "Security",
             Section::Streams => "New streams",
             Section::Groups => "Groups and producers",
             Section::Limits => "Limits",

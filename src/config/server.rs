@@ -74,8 +74,32 @@ pub struct Listener {
     pub name: String,
     /// `host:port`, as configured; port 0 is not yet chosen.
     pub bind: String,
+    pub protocol: Protocol,
     /// What clients are told to connect to. `None`: the address their connection came in on.
     pub advertised: Option<(String, u16)>,
+}
+
+/// What a listener asks of Kafka clients (Kafka's security protocols).
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Protocol {
+    #[default]
+    Plaintext,
+    SaslPlaintext,
+}
+
+impl Protocol {
+    fn of(name: &str) -> Option<Protocol> {
+        match name.to_ascii_uppercase().as_str() {
+            "PLAINTEXT" => Some(Protocol::Plaintext),
+            "SASL_PLAINTEXT" => Some(Protocol::SaslPlaintext),
+            _ => None,
+        }
+    }
+
+    /// Whether clients have to say who they are, by SASL.
+    pub fn sasl(self) -> bool {
+        self == Protocol::SaslPlaintext
+    }
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -99,6 +123,13 @@ pub enum ShardLimits {
 pub struct ServerSettings {
     pub data_dir: DataDir,
     pub kafka_listeners: Vec<Listener>,
+    /// `sasl.enabled.mechanisms`
+    pub sasl_mechanisms: Vec<String>,
+    pub sasl_users_file: Option<PathBuf>,
+    pub super_users: Vec<String>,
+    pub allow_everyone_if_no_acl_found: bool,
+    pub connections_max_reauth_ms: i64,
+    pub failed_authentication_delay_ms: i64,
     pub aws_listen: Option<String>,
     pub metrics_listen: Option<String>,
     pub node_id: i32,
@@ -189,6 +220,12 @@ fn typed(given: &BTreeMap<&'static str, Text>) -> Result<ServerSettings, Box<Ref
             path => DataDir::Directory(path.into()),
         },
         kafka_listeners: from.listeners()?,
+        sasl_mechanisms: from.list("sasl.enabled.mechanisms"),
+        sasl_users_file: Some(from.text("sasl.users.file")).filter(|file| !file.is_empty()).map(PathBuf::from),
+        super_users: from.super_users()?,
+        allow_everyone_if_no_acl_found: from.bool("allow.everyone.if.no.acl.found"),
+        connections_max_reauth_ms: from.whole("connections.max.reauth.ms"),
+        failed_authentication_delay_ms: from.whole("connection.failed.authentication.delay.ms"),
         aws_listen: from.address("aws.listen"),
         metrics_listen: from.address("metrics.listen"),
         node_id: from.whole("node.id") as i32,
@@ -310,7 +347,21 @@ impl Texts<'_> {
                 };
                 return Err(self.refuse("kafka.listeners", &item, why));
             }
-            listeners.push(Listener { name, bind, advertised: None });
+            let protocol = match name.to_ascii_uppercase().as_str() {
+                "SSL" | "SASL_SSL" => {
+                    return Err(self.refuse("kafka.listeners", &item, "TLS is not served on this address".into()));
+                }
+                upper => Protocol::of(upper).unwrap_or_default(),
+            };
+            listeners.push(Listener { name, bind, protocol, advertised: None });
+        }
+        let map = self.text("listener.security.protocol.map");
+        for item in map.split(',').map(str::trim).filter(|item| !item.is_empty()) {
+            let refuse = |why: &str| self.refuse("listener.security.protocol.map", item, why.into());
+            let (name, protocol) = item.split_once(':').ok_or_else(|| refuse("not NAME:PROTOCOL"))?;
+            let protocol = Protocol::of(protocol).ok_or_else(|| refuse("PLAINTEXT and SASL_PLAINTEXT are served"))?;
+            let listener = listeners.iter_mut().find(|listener| listener.name.eq_ignore_ascii_case(name));
+            listener.ok_or_else(|| refuse("no listener has this name"))?.protocol = protocol;
         }
         for item in self.list("kafka.advertised") {
             let (name, address) = named(&item);
@@ -327,6 +378,19 @@ impl Texts<'_> {
             }
         }
         Ok(listeners)
+    }
+
+    /// `User:name;User:name`, as in Kafka.
+    fn super_users(&self) -> Result<Vec<String>, Box<Refusal>> {
+        let text = self.text("super.users");
+        let users = text.split(';').map(str::trim).filter(|user| !user.is_empty());
+        let sound = |user: &str| user.strip_prefix("User:").is_some_and(|name| !name.is_empty());
+        users
+            .map(|user| match sound(user) {
+                true => Ok(user.to_owned()),
+                false => Err(self.refuse("super.users", user, "not User:name".into())),
+            })
+            .collect()
     }
 
     /// What streams that set nothing get: each stream key's server key, and the coarser units of three of them.

@@ -74,6 +74,53 @@ const OWN: &[Key] = &[
         "1",
         "The number Kafka clients know this server by.",
     ),
+    // ── security
+    key(
+        "listener.security.protocol.map",
+        Section::Security,
+        Kind::Text,
+        "",
+        "What each listener asks of clients: NAME:PLAINTEXT or NAME:SASL_PLAINTEXT, comma-separated. A listener that bears the \
+         name of a protocol needs no entry; others are PLAINTEXT. As soon as one asks who is there, only super.users may \
+         do anything, on every listener.",
+    ),
+    key(
+        "sasl.enabled.mechanisms",
+        Section::Security,
+        Kind::ListOf(&["PLAIN", "SCRAM-SHA-256", "SCRAM-SHA-512"]),
+        "SCRAM-SHA-256,SCRAM-SHA-512,PLAIN",
+        "How Kafka clients may say who they are, where a listener asks.",
+    ),
+    key(
+        "sasl.users.file",
+        Section::Security,
+        Kind::Text,
+        "",
+        "A file of users for SASL, name=password a line, # for comments. Passwords are salted at start and then forgotten. \
+         A user who is set by an administrator (AlterUserScramCredentials) hides the one of the file.",
+    ),
+    key("super.users", Section::Security, Kind::Text, "", "Who may do everything: User:name, separated by semicolons."),
+    key(
+        "allow.everyone.if.no.acl.found",
+        Section::Security,
+        Kind::Bool,
+        "false",
+        "Whether everybody who is known may do what no access rule is about.",
+    ),
+    key(
+        "connections.max.reauth.ms",
+        Section::Security,
+        whole(0, MAX, Unit::Ms),
+        "0",
+        "How long a client stays known before it has to say anew who it is (KIP-368). 0: as long as it is connected.",
+    ),
+    key(
+        "connection.failed.authentication.delay.ms",
+        Section::Security,
+        whole(0, 60_000, Unit::Ms),
+        "100",
+        "How long a client that could not prove who it is waits for the answer.",
+    ),
     // ── new streams
     key(
         "auto.create.topics.enable",

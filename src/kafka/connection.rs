@@ -23,11 +23,14 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc, watch};
 use tokio::time::timeout;
 
 use crate::engine::Permit;
-use crate::kafka::api::Later;
+use crate::kafka::api::{Later, sasl_authenticate};
 use crate::kafka::cx::{Call, Conn, Cx};
 use crate::kafka::frame::{self, BadFrame, LENGTH_BYTES, Stranger};
+use crate::kafka::sasl::Barred;
 use crate::kafka::table::{self, Done};
 use crate::kafka::wire::Rope;
+use crate::kafka::wire::messages::sasl_authenticate::SaslAuthenticateRequest;
+use crate::kafka::wire::messages::sasl_handshake::SaslHandshakeRequest;
 use crate::metrics;
 
 /// Frames up to this size have a budget of their own, so that small requests pass while large ones wait for memory.
@@ -43,6 +46,10 @@ const FRAME_TIME: Duration = Duration::from_secs(30);
 const SLOWEST_BYTES_PER_S: u64 = 256 << 10;
 /// How long a client may take none of its answer.
 const WRITE_TIME: Duration = Duration::from_secs(60);
+/// How long somebody may be silent who has not said who they are, where that has to be said …
+const UNKNOWN_TIME: Duration = Duration::from_secs(10);
+/// … and how much they may say at a time.
+const UNKNOWN_FRAME_BYTES: u32 = 64 << 10;
 /// Answers under way, in all stages.
 const ANSWERS_LIMIT: usize = 64;
 /// Bytes of finished answers that wait to be sent. A larger one waits until it is alone.
@@ -72,6 +79,10 @@ pub enum End {
         key: i16,
         version: i16,
     },
+    /// Somebody asked for what they may not have.
+    Barred(&'static str),
+    /// Somebody did not prove who they are.
+    LoginFailed,
     /// What a handler or the codec said.
     Refused(String),
     Io(io::Error),
@@ -93,6 +104,8 @@ impl fmt::Display for End {
             ),
             End::Frame(bad) => write!(f, "{bad}"),
             End::NotServed { key, version } => write!(f, "API {key} is not served at version {version}"),
+            End::Barred(why) => f.write_str(why),
+            End::LoginFailed => f.write_str("authentication failed"),
             End::Refused(why) => f.write_str(why),
             End::Io(error) => write!(f, "{error}"),
         }
@@ -111,6 +124,8 @@ impl End {
             End::Stranger(Stranger::Http) => Some("http"),
             End::Frame(_) => Some("frame"),
             End::NotServed { .. } => Some("not_served"),
+            End::Barred(_) => Some("barred"),
+            End::LoginFailed => Some("login"),
             End::Refused(_) => Some("refused"),
         }
     }
@@ -146,7 +161,8 @@ struct Pending {
 }
 
 /// Correlation id of an answer, and whether its header has tagged fields.
-type Head = (i32, bool);
+/// `None`: a bare token, which has no header.
+type Head = Option<(i32, bool)>;
 
 enum What {
     Ready(Rope, Option<OwnedSemaphorePermit>),
@@ -167,13 +183,14 @@ async fn read_requests<R: AsyncRead + Unpin>(
         let next = tokio::select! {
             biased;
             _ = stopped(&mut stop) => return End::Stopping,
-            next = frames.next(&cx) => next,
+            next = frames.next(&cx, &conn) => next,
         };
         let (frame, permit) = match next {
             Ok(next) => next,
             Err(end) => return end,
         };
         metrics::KAFKA_RECEIVED_BYTES.add((LENGTH_BYTES + frame.len()) as u64);
+        let was_raw = conn.login().is_raw();
         let (head, done) = match dispatch(&cx, &conn, frame, permit) {
             Ok(Dispatched::Run { head, handler }) => {
                 let done = tokio::select! {
@@ -187,6 +204,14 @@ async fn read_requests<R: AsyncRead + Unpin>(
             Ok(Dispatched::Done { head, rope }) => (head, Done::Answer(rope)),
             Err(end) => return end,
         };
+        let failed = conn.login().has_failed();
+        if failed {
+            // Whoever guesses shall not guess fast.
+            tokio::time::sleep(Duration::from_millis(cx.security.settings.failure_delay_ms)).await;
+            if was_raw {
+                return End::LoginFailed;
+            }
+        }
         let what = match done {
             Done::Answer(rope) => {
                 let bytes = rope.len().min(UNSENT_LIMIT_BYTES) as u32;
@@ -200,6 +225,9 @@ async fn read_requests<R: AsyncRead + Unpin>(
         if queue.send(Pending { head, what }).await.is_err() {
             return End::Closed;
         }
+        if failed {
+            return End::LoginFailed;
+        }
     }
 }
 
@@ -210,15 +238,20 @@ enum Dispatched {
 
 /// Finds out who handles a frame.
 fn dispatch(cx: &Arc<Cx>, conn: &Arc<Conn>, frame: Bytes, permit: Permit) -> Result<Dispatched, End> {
+    if conn.login().is_raw() {
+        let said = sasl_authenticate::token(cx, conn, &frame);
+        return Ok(Dispatched::Done { head: None, rope: Rope::from(said.map(|said| said.bytes).unwrap_or_default()) });
+    }
     let head = frame::head(&frame).map_err(End::Frame)?;
     let (key, version) = (head.key, head.version);
+    admit(cx, conn, key)?;
     let row = table::find(key).ok_or(End::NotServed { key, version })?;
     metrics::KAFKA_REQUESTS.of(row.name).inc();
     if !row.versions.contains(&version) {
         return match key {
             // The body is not looked at: nobody knows what stands in it (KIP-511).
             table::API_VERSIONS => {
-                Ok(Dispatched::Done { head: (head.correlation, false), rope: table::answer_to_unknown_version() })
+                Ok(Dispatched::Done { head: Some((head.correlation, false)), rope: table::answer_to_unknown_version() })
             }
             _ => Err(End::NotServed { key, version }),
         };
@@ -226,8 +259,27 @@ fn dispatch(cx: &Arc<Cx>, conn: &Arc<Conn>, frame: Bytes, permit: Permit) -> Res
     let (client_id, body) = frame::body(&frame, row.flexible_request(version)).map_err(End::Frame)?;
     tracing::trace!(peer = %conn.peer, api = row.name, version, correlation = head.correlation, bytes = frame.len());
     let call = Call { version, client_id, conn: conn.clone(), permit };
-    let head = (head.correlation, row.flexible_response(version));
+    let head = Some((head.correlation, row.flexible_response(version)));
     Ok(Dispatched::Run { head, handler: row.run(cx.clone(), call, body) })
+}
+
+/// Whether whoever is on the other side may ask for this at all. Costs a look at two flags where nobody is asked who they
+/// are.
+fn admit(cx: &Cx, conn: &Conn, key: i16) -> Result<(), End> {
+    if !cx.security.settings.enforced {
+        return Ok(());
+    }
+    match conn.login().gate(key, cx.engine.clock().now()) {
+        Ok(()) => {}
+        Err(Barred::Unknown) => return Err(End::Barred("a request before authentication")),
+        Err(Barred::Expired) => return Err(End::Barred("the session is over and was not renewed")),
+    }
+    if matches!(key, table::API_VERSIONS | SaslHandshakeRequest::KEY | SaslAuthenticateRequest::KEY)
+        || cx.security.admits(&conn.principal())
+    {
+        return Ok(());
+    }
+    Err(End::Barred("not authorized: neither a super user nor allow.everyone.if.no.acl.found"))
 }
 
 /// Resolves when the server stops.
@@ -255,9 +307,16 @@ impl<R: AsyncRead + Unpin> Frames<R> {
     }
 
     /// The next frame, without its length, and the memory it was admitted to.
-    async fn next(&mut self, cx: &Cx) -> Result<(Bytes, Permit), End> {
+    async fn next(&mut self, cx: &Cx, conn: &Conn) -> Result<(Bytes, Permit), End> {
+        let (known, raw) = {
+            let login = conn.login();
+            (login.is_known(), login.is_raw())
+        };
         if self.buffer.is_empty() {
-            let idle = Duration::from_millis(cx.options.idle_ms);
+            let idle = match known {
+                true => Duration::from_millis(cx.options.idle_ms),
+                false => UNKNOWN_TIME,
+            };
             timeout(idle, self.read_more(READ_STEP_BYTES)).await.map_err(|_| End::Idle)??;
         }
         let start = timeout(FRAME_TIME, self.read_until(LENGTH_BYTES)).await;
@@ -266,7 +325,12 @@ impl<R: AsyncRead + Unpin> Frames<R> {
         if let Some(stranger) = frame::stranger(first).filter(|_| self.first) {
             return Err(End::Stranger(stranger));
         }
-        let bytes = frame::length(first, cx.options.frame_limit_bytes).map_err(End::Frame)?;
+        let limit = cx.options.frame_limit_bytes.min(if known { u32::MAX } else { UNKNOWN_FRAME_BYTES });
+        let bytes = match raw {
+            true => frame::token_length(first, limit),
+            false => frame::length(first, limit),
+        };
+        let bytes = bytes.map_err(End::Frame)?;
         let whole = LENGTH_BYTES + bytes as usize;
         let time = FRAME_TIME + Duration::from_secs(u64::from(bytes) / SLOWEST_BYTES_PER_S);
         // Small frames are admitted when they are here; of large ones the beginning has to be, so that memory for many
@@ -358,9 +422,12 @@ struct Outgoing {
 }
 
 impl Outgoing {
-    fn push(&mut self, (correlation, flexible): Head, rope: Rope) {
+    fn push(&mut self, head: Head, rope: Rope) {
         self.bytes += rope.len();
-        self.chunks.extend(frame::answer(correlation, flexible, rope.into_parts()));
+        self.chunks.extend(match head {
+            Some((correlation, flexible)) => frame::answer(correlation, flexible, rope.into_parts()),
+            None => frame::token(rope.into_bytes()),
+        });
     }
 }
 

@@ -7,6 +7,7 @@ use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError, RwLock};
 
 use tokio::sync::OnceCell;
 
+use crate::auth::Principal;
 use crate::config::server::ServerSettings;
 use crate::config::stream::{StreamDefaults, StreamSettings};
 use crate::engine::catalog::Kind;
@@ -15,6 +16,8 @@ use crate::ids::StreamId;
 use crate::kafka::doors::Doors;
 use crate::kafka::error::Code;
 use crate::kafka::group::coordinator::Coordinator;
+use crate::kafka::sasl::Login;
+use crate::kafka::security::Security;
 use crate::kafka::session::Sessions;
 use crate::kafka::txn::{self, coordinator::Coordinator as Transactions};
 use crate::kafka::wire::Uuid;
@@ -110,6 +113,8 @@ pub struct Cx {
     /// The coordinator of all groups.
     pub groups: Coordinator,
     pub options: Options,
+    /// Who may come in, and what they may do.
+    pub security: Security,
     pub doors: Arc<Doors>,
     sessions: Mutex<Sessions>,
     /// Settings of streams that have some of their own, typed: parsed once for each state of the stream.
@@ -141,12 +146,18 @@ impl Cx {
             plain_settings: Arc::new(plain.unwrap_or_default()),
             settings: RwLock::default(),
             options,
+            security: Security::off(),
             doors,
             sessions,
             transactions: OnceCell::new(),
             transaction_settings: txn::Settings::default(),
             producer_ids: tokio::sync::Mutex::new(0..0),
         }
+    }
+
+    /// The same, with somebody at the door.
+    pub fn secured(self, security: Security) -> Cx {
+        Cx { security, ..self }
     }
 
     /// What is under way is ended before anybody asks: for the start, where there is a log of transactions.
@@ -227,6 +238,20 @@ pub struct Conn {
     pub advertised: Advertised,
     /// Name and version of the client's software, if it said so (ApiVersions v3, KIP-511).
     pub software: OnceLock<(String, String)>,
+    /// Who it is. Never held across an await.
+    pub login: Mutex<Login>,
+}
+
+impl Conn {
+    pub fn login(&self) -> MutexGuard<'_, Login> {
+        // A login in which something panicked is not finished, and so nobody is known by it.
+        self.login.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Who asks.
+    pub fn principal(&self) -> Principal {
+        self.login().principal().cloned().unwrap_or_else(Principal::anonymous)
+    }
 }
 
 /// The address a client is given to connect to.

@@ -79,6 +79,20 @@ pub fn length(first: [u8; LENGTH_BYTES], limit: u32) -> Result<u32, BadFrame> {
     }
 }
 
+/// The length of the bare SASL token that `first` announces (after SaslHandshake v0).
+pub fn token_length(first: [u8; LENGTH_BYTES], limit: u32) -> Result<u32, BadFrame> {
+    let claimed = i32::from_be_bytes(first);
+    u32::try_from(claimed).ok().filter(|bytes| *bytes <= limit).ok_or(BadFrame::Length { claimed, limit })
+}
+
+/// A bare SASL token behind its length.
+pub fn token(token: Bytes) -> Vec<Bytes> {
+    let length = u32::try_from(token.len()).expect("tokens are small");
+    let length = Bytes::copy_from_slice(&length.to_be_bytes());
+    // Nothing to write is not given to a socket.
+    if token.is_empty() { vec![length] } else { vec![length, token] }
+}
+
 /// The fixed fields of `frame` (without its length).
 pub fn head(frame: &[u8]) -> Result<Head, BadFrame> {
     let (fixed, _) = frame.split_first_chunk::<8>().ok_or(BadFrame::TooShort)?;

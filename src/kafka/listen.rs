@@ -3,7 +3,7 @@
 
 use std::io;
 use std::net::{IpAddr, SocketAddr};
-use std::sync::{Arc, OnceLock};
+use std::sync::{Arc, Mutex, OnceLock};
 use std::time::Duration;
 
 use tokio::net::{TcpListener, TcpStream};
@@ -14,6 +14,7 @@ use tokio::time::{sleep, timeout};
 use crate::kafka::connection::{self, End};
 use crate::kafka::cx::{Advertised, Conn, Cx};
 use crate::kafka::doors::Shut;
+use crate::kafka::sasl::Login;
 use crate::metrics;
 
 /// One listening socket, with the address clients are told (Kafka's `listeners` and `advertised.listeners`).
@@ -21,6 +22,8 @@ use crate::metrics;
 pub struct Listener {
     pub name: Arc<str>,
     pub socket: TcpListener,
+    /// Whether clients have to say who they are, by SASL.
+    pub sasl: bool,
     /// `None`: the address at which a client reached us.
     pub advertised: Option<Advertised>,
 }
@@ -28,7 +31,7 @@ pub struct Listener {
 impl Listener {
     /// Listens on `address` (`host:port`; port 0 lets the system choose).
     pub async fn bind(name: &str, address: &str, advertised: Option<Advertised>) -> io::Result<Listener> {
-        Ok(Listener { name: name.into(), socket: TcpListener::bind(address).await?, advertised })
+        Ok(Listener { name: name.into(), socket: TcpListener::bind(address).await?, sasl: false, advertised })
     }
 
     pub fn address(&self) -> io::Result<SocketAddr> {
@@ -127,7 +130,13 @@ fn admit(
     if let Err(error) = socket.set_nodelay(true) {
         tracing::debug!(%peer, %error, "TCP_NODELAY");
     }
-    let conn = Arc::new(Conn { peer, listener: listener.name.clone(), advertised, software: OnceLock::new() });
+    let conn = Arc::new(Conn {
+        peer,
+        listener: listener.name.clone(),
+        advertised,
+        software: OnceLock::new(),
+        login: Mutex::new(Login::new(listener.sasl)),
+    });
     let (cx, stop) = (cx.clone(), stop.clone());
     connections.spawn(async move {
         let _entry = entry;
@@ -157,7 +166,14 @@ fn report(conn: &Conn, end: &End) {
         End::Closed | End::Idle | End::Stopping | End::Io(_) => {
             tracing::debug!(%peer, listener, "connection ended: {end}")
         }
-        End::Slow | End::Deaf | End::Stranger(_) | End::Frame(_) | End::NotServed { .. } | End::Refused(_) => {
+        End::Slow
+        | End::Deaf
+        | End::Stranger(_)
+        | End::Frame(_)
+        | End::NotServed { .. }
+        | End::Refused(_)
+        | End::Barred(_)
+        | End::LoginFailed => {
             let software = conn.software.get().map(|(name, version)| format!("{name} {version}")).unwrap_or_default();
             tracing::warn!(%peer, listener, software, "closed a connection: {end}");
         }

@@ -9,6 +9,8 @@ pub mod frame;
 pub mod group;
 pub mod listen;
 pub mod recompress;
+pub mod sasl;
+pub mod security;
 pub mod session;
 pub mod settings;
 pub mod table;

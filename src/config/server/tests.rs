@@ -25,7 +25,12 @@ fn refused(flags: &[(&str, &str)], want: &str) {
 fn defaults_are_usable_as_they_are() {
     let s = parse(&[]).expect("defaults");
     assert_eq!(s.data_dir, DataDir::Directory("./interfluve-data".into()));
-    let only = Listener { name: String::new(), bind: "127.0.0.1:9092".into(), advertised: None };
+    let only = Listener {
+        name: String::new(),
+        bind: "127.0.0.1:9092".into(),
+        protocol: Protocol::Plaintext,
+        advertised: None,
+    };
     assert_eq!((s.kafka_listeners, s.aws_listen.as_deref()), (vec![only], Some("127.0.0.1:4566")));
     assert_eq!((s.metrics_listen, s.stream_defaults), (None, StreamDefaults::default()));
 }
@@ -125,4 +130,25 @@ fn names_in_quotes_are_whole_names() {
     let text = "max.connections = 1\n'max.connections.per.ip' = 2";
     let s = ServerSettings::parse(from_toml(std::path::Path::new("i.toml"), text).expect("TOML")).expect("good");
     assert_eq!((s.max_connections, s.max_connections_per_ip), (1, 2));
+}
+
+#[test]
+fn listeners_ask_what_their_names_or_the_map_say() {
+    let asks = |listeners, map| {
+        let settings = parse(&[("kafka.listeners", listeners), ("listener.security.protocol.map", map)]);
+        settings.expect("good").kafka_listeners.iter().map(|listener| listener.protocol.sasl()).collect::<Vec<_>>()
+    };
+    assert_eq!(asks("127.0.0.1:1", ""), [false]);
+    assert_eq!(asks("PLAINTEXT://127.0.0.1:1,SASL_PLAINTEXT://127.0.0.1:2", ""), [false, true]);
+    assert_eq!(asks("in://127.0.0.1:1,out://127.0.0.1:2", "OUT:SASL_PLAINTEXT"), [false, true]);
+    for (listeners, map, why) in [
+        ("in://127.0.0.1:1", "out:PLAINTEXT", "no listener has this name"),
+        ("in://127.0.0.1:1", "in", "not NAME:PROTOCOL"),
+        ("in://127.0.0.1:1", "in:SASL_SSL", "PLAINTEXT and SASL_PLAINTEXT are served"),
+        ("SASL_SSL://127.0.0.1:1", "", "TLS is not served"),
+    ] {
+        refused(&[("kafka.listeners", listeners), ("listener.security.protocol.map", map)], why);
+    }
+    refused(&[("super.users", "alice")], "not User:name");
+    assert_eq!(parse(&[("super.users", "User:a;User:b")]).expect("good").super_users, ["User:a", "User:b"]);
 }

@@ -35,15 +35,20 @@ struct Peer {
 async fn connect(pipe_bytes: usize) -> Peer {
     let (socket, ours) = duplex(pipe_bytes);
     let (stop, stopping) = watch::channel(false);
-    let conn = Arc::new(Conn {
+    let conn = Arc::new(conn());
+    let (from, to) = split(ours);
+    let ended = tokio::spawn(run(cx().await, conn, from, to, stopping));
+    Peer { socket, ended, stop }
+}
+
+fn conn() -> Conn {
+    Conn {
         peer: ([127, 0, 0, 1], 5).into(),
         listener: "test".into(),
         advertised: Advertised { host: "h".into(), port: 1 },
         software: OnceLock::new(),
-    });
-    let (from, to) = split(ours);
-    let ended = tokio::spawn(run(cx().await, conn, from, to, stopping));
-    Peer { socket, ended, stop }
+        login: std::sync::Mutex::new(crate::kafka::sasl::Login::new(false)),
+    }
 }
 
 impl Peer {
@@ -210,7 +215,7 @@ async fn memory_grows_with_what_arrived_not_with_what_was_claimed() {
     // 100 MiB are claimed, 100 KiB come.
     theirs.write_all(&(100i32 << 20).to_be_bytes()).await.expect("sent");
     theirs.write_all(&vec![0; 100 << 10]).await.expect("sent");
-    let end = frames.next(&cx).await.expect_err("too slow");
+    let end = frames.next(&cx, &conn()).await.expect_err("too slow");
     assert!(matches!(end, End::Slow), "{end}");
     assert!(frames.buffer.capacity() <= 512 << 10, "{}", frames.buffer.capacity());
 }

@@ -1,0 +1,164 @@
+//! Who may come in and who may do what, as the Kafka face was configured and as the ledger of credentials says. No
+//! decision is taken here: `auth` and `sasl` decide. No password is kept: those of the users' file are salted when it is
+//! read.
+
+use std::collections::BTreeMap;
+use std::fmt::Write as _;
+use std::sync::Arc;
+
+use arc_swap::ArcSwap;
+
+use crate::auth::Principal;
+use crate::auth::machine::{Auth, Command, Reply, State};
+use crate::auth::rules::Policy;
+use crate::auth::scram::{Credential, MIN_ITERATIONS, Mechanism};
+use crate::chance::Chance;
+use crate::config::server::ServerSettings;
+use crate::engine::catalog::{Born, Create, Kind};
+use crate::engine::ledgers::{Effects, Ledger};
+use crate::engine::{Change, Changed, Engine, Error};
+use crate::kafka::sasl::{Method, Users};
+
+/// The stream whose only log credentials and rules are folded from.
+pub const STREAM: &str = "__auth";
+
+/// How it was configured.
+#[derive(Clone, Debug, Default)]
+pub struct Settings {
+    /// Whether any listener asks who is there: then nothing is open to everybody any more.
+    pub enforced: bool,
+    pub policy: Policy,
+    /// `sasl.enabled.mechanisms`
+    pub methods: Vec<Method>,
+    /// `connections.max.reauth.ms`; 0: for ever.
+    pub session_ms: i64,
+    /// `connection.failed.authentication.delay.ms`
+    pub failure_delay_ms: u64,
+}
+
+impl Settings {
+    /// From the server's configuration.
+    pub fn of(settings: &ServerSettings) -> Settings {
+        Settings {
+            enforced: settings.kafka_listeners.iter().any(|listener| listener.protocol.sasl()),
+            policy: Policy {
+                super_users: settings.super_users.iter().cloned().collect(),
+                open_without_rules: settings.allow_everyone_if_no_acl_found,
+            },
+            methods: settings.sasl_mechanisms.iter().filter_map(|name| Method::of(name)).collect(),
+            session_ms: settings.connections_max_reauth_ms,
+            failure_delay_ms: u64::try_from(settings.failed_authentication_delay_ms).unwrap_or(0),
+        }
+    }
+}
+
+pub struct Security {
+    pub settings: Settings,
+    state: Arc<ArcSwap<State>>,
+    ledger: Option<Ledger<Auth>>,
+    /// Users of the configuration, by name and mechanism.
+    configured: BTreeMap<(String, Mechanism), Credential>,
+    secret: [u8; 32],
+    chance: Chance,
+}
+
+impl Security {
+    /// Nobody is asked who they are, everybody may do everything, nothing is kept.
+    pub fn off() -> Security {
+        let (state, configured) = (Arc::default(), BTreeMap::new());
+        let settings = Settings::default();
+        Security { settings, state, ledger: None, configured, secret: [0; 32], chance: Chance::System }
+    }
+
+    /// Folds credentials and rules from their log, which is made if it is not there. `users`: name and password.
+    pub async fn open(engine: Arc<Engine>, settings: Settings, users: &[(String, String)]) -> Result<Security, Error> {
+        let found = engine.catalog().stream(STREAM).cloned();
+        let stream = match found {
+            Some(stream) => stream,
+            None => match engine.change(vec![birth()]).await.pop() {
+                Some(Ok(Changed::Created(stream))) => stream,
+                Some(Err(error)) => return Err(error),
+                other => unreachable!("a stream was to be created: {other:?}"),
+            },
+        };
+        let Some(log) = stream.log(0) else { return Err(Error::NoSuchLog) };
+        let state: Arc<ArcSwap<State>> = Arc::default();
+        let publish = {
+            let state = state.clone();
+            move |now: &State, _: &[Reply]| {
+                let (state, now) = (state.clone(), Arc::new(now.clone()));
+                let then: Box<dyn FnOnce() + Send> = Box::new(move || state.store(now));
+                Some(then)
+            }
+        };
+        let secret = *engine.secret();
+        let ledger = Ledger::open(engine, log, (), Box::new(publish), Effects::none()).await?;
+        let mut configured = BTreeMap::new();
+        for (name, password) in users {
+            for mechanism in Mechanism::ALL {
+                // The salt a stranger of that name is shown too.
+                let salt = Credential::of_nobody(mechanism, &secret, name).salt;
+                let credential = Credential::of_password(mechanism, password, salt, MIN_ITERATIONS);
+                configured.insert((name.clone(), mechanism), credential);
+            }
+        }
+        Ok(Security { settings, state, ledger: Some(ledger), configured, secret, chance: Chance::System })
+    }
+
+    /// Credentials and rules as they are durable now.
+    pub fn state(&self) -> Arc<State> {
+        self.state.load_full()
+    }
+
+    /// `None`: nothing is kept here.
+    pub async fn ask(&self, command: Command) -> Option<Result<Reply, Error>> {
+        Some(self.ledger.as_ref()?.ask(command).await)
+    }
+
+    /// Something nobody can guess, for a login.
+    pub fn nonce(&self) -> String {
+        let mut text = String::new();
+        write!(text, "{:032x}", self.chance.draw_u128()).expect("a string takes everything");
+        text
+    }
+
+    /// Whether `principal` may do anything at all. Until rules are served, that is everything, and for super users only
+    /// (or for everybody, where `allow.everyone.if.no.acl.found` says so).
+    pub fn admits(&self, principal: &Principal) -> bool {
+        let policy = &self.settings.policy;
+        !self.settings.enforced || policy.open_without_rules || policy.super_users.contains(principal.as_str())
+    }
+}
+
+fn birth() -> Change {
+    Change::Create(Create {
+        name: STREAM.into(),
+        born: Born::Kafka,
+        kind: Kind::Hidden,
+        logs: 1,
+        settings: BTreeMap::from([("cleanup.policy".to_owned(), "compact".to_owned())]),
+        placement: None,
+        creating_ms: 0,
+    })
+}
+
+impl Users for Security {
+    fn credential(&self, mechanism: Mechanism, user: &str) -> Credential {
+        let key = (user.to_owned(), mechanism);
+        let state = self.state.load();
+        let found = state.credentials.get(&key).or_else(|| self.configured.get(&key));
+        found.cloned().unwrap_or_else(|| Credential::of_nobody(mechanism, &self.secret, user))
+    }
+
+    /// What was set by an administrator hides what the configuration says.
+    fn has_password(&self, user: &str, password: &str) -> bool {
+        let state = self.state.load();
+        let known = state.of_user(user).next();
+        let known = known.or_else(|| self.configured.get(&(user.to_owned(), Mechanism::Sha256)));
+        match known {
+            Some(credential) => credential.fits_password(password),
+            // As long as for somebody who is there.
+            None => Credential::of_nobody(Mechanism::Sha256, &self.secret, user).fits_password(password),
+        }
+    }
+}
