@@ -1,7 +1,9 @@
 //! interfluve: one log engine with two complete faces.
 
+pub mod accept;
 pub mod auth;
 pub mod aws;
+pub mod caught;
 pub mod chance;
 pub mod cli;
 pub mod clock;

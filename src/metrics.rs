@@ -30,6 +30,10 @@ metrics! {
         "Connections accepted since the start.";
     CONNECTIONS_REFUSED: By<Counter> = "interfluve_connections_refused_total{reason}",
         "Connections closed by us: too many, a foreign protocol, a malformed or oversized frame.";
+    ACCEPT_FAILURES: By<Counter> = "interfluve_accept_failures_total{face}",
+        "Times the system refused to hand over the next connection, mostly for want of file descriptors.";
+    PANICS: By<Counter> = "interfluve_panics_total{face}",
+        "Requests that panicked: a bug of ours, logged with its request. Nobody else was hurt.";
     KAFKA_REQUESTS: By<Counter> = "interfluve_kafka_requests_total{api}",
         "Requests of Kafka clients that were read, by API.";
     KAFKA_RECEIVED_BYTES: Counter = "interfluve_kafka_received_bytes_total",

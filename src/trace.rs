@@ -14,6 +14,7 @@ pub fn begin(format: LogFormat, level: &str) -> Result<(), String> {
     let targets = targets(level)?;
     let registry = tracing_subscriber::registry().with(targets);
     let lines = tracing_subscriber::fmt::layer().with_writer(std::io::stderr);
+    crate::caught::quiet();
     // A second subscriber in one process (tests) keeps the first.
     let _ = match format {
         LogFormat::Human => {

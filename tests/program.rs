@@ -99,6 +99,36 @@ fn a_second_signal_ends_it_at_once() {
     Server::start(dir.path(), &[]).kinesis("ListStreams", &json!({}));
 }
 
+/// Each face: those who find no descriptor left wait, one line says why, and they are served when others have gone.
+#[test]
+fn out_of_descriptors_it_says_so_once_and_serves_those_who_waited() {
+    for (face, listener) in [("kafka", "listener=\"kafka.listeners\""), ("aws", "listener=\"aws.listen\"")] {
+        let dir = tempfile::tempdir().expect("a directory");
+        let mut server = Server::start(dir.path(), &["--metrics-listen", "127.0.0.1:0"]);
+        server.limit_descriptors(Some(3));
+        let mut crowd: Vec<_> = (0..20).map(|_| server.connect(face)).collect();
+        let said = server.says_somewhere("cannot accept connections");
+        assert!(said.last().is_some_and(|line| line.contains(listener)), "{said:?}");
+        // The last of the crowd has not been accepted, and asks.
+        let mut waiting = crowd.pop().expect("a crowd");
+        let request: Vec<u8> = match face {
+            "kafka" => vec![0, 0, 0, 10, 0, 18, 0, 0, 0, 0, 0, 7, 0xff, 0xff],
+            _ => request("ListStreams", "{}").into_bytes(),
+        };
+        waiting.write_all(&request).expect("sent");
+        drop(crowd);
+        let mut first = [0; 1];
+        waiting.read_exact(&mut first).expect("answered once there is room");
+        drop(waiting);
+        let said = server.says_somewhere("accepting connections again");
+        assert!(said.iter().all(|line| !line.contains("cannot accept")), "said once: {said:?}");
+        server.limit_descriptors(None);
+        let (_, page) = server.get("metrics", "/metrics");
+        let failed = page.lines().find(|line| line.contains(&format!("accept_failures_total{{face=\"{face}\"}}")));
+        assert!(failed.is_some_and(|line| !line.ends_with(" 0")), "{face}: {failed:?}");
+    }
+}
+
 /// When the disk fails, nothing more can be acknowledged: the server says so and ends, and the next one has everything
 /// that was acknowledged.
 #[test]

@@ -66,7 +66,7 @@ const FLOORS: &[&[&str]] = &[
     &["aws"],
     &["engine"],
     &["log", "share", "auth"],
-    &["record", "store", "ledger", "config", "metrics", "clock", "chance", "ids", "trace"],
+    &["accept", "caught", "record", "store", "ledger", "config", "metrics", "clock", "chance", "ids", "trace"],
 ];
 /// Floors whose modules may know each other.
 const NEIGHBOURS: [usize; 2] = [1, 6];

@@ -15,7 +15,6 @@ use std::future::Future;
 use std::io;
 use std::pin::Pin;
 use std::sync::Arc;
-use std::task::{Context, Poll};
 use std::time::Duration;
 
 use axum::Router;
@@ -29,21 +28,22 @@ use base64::engine::general_purpose::STANDARD;
 use bytes::Bytes;
 use hyper::body::Incoming;
 use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
-use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, ReadBuf};
-use tokio::net::{TcpListener, TcpStream};
+use tokio::net::TcpListener;
 use tokio::sync::{Semaphore, watch};
 use tower_service::Service;
 
+use super::begun::{Begun, Spoken, first_bytes};
 use super::body::{self, BodyError, Paid};
 use super::error::Failure;
 use super::sigv4;
+use crate::accept::Accept;
+use crate::caught::caught;
 use crate::engine::Engine;
 use crate::metrics;
 
 const JSON: &str = "application/x-amz-json-1.1";
 const CBOR: &str = "application/x-amz-cbor-1.1";
-/// What an HTTP/2 connection begins with (RFC 9113 3.4). Read whole before HTTP/2 is spoken, which would wait for ever.
-const PREFACE: &[u8] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
+const TARGET: HeaderName = HeaderName::from_static("x-amz-target");
 
 /// Who is asking, and for what.
 #[derive(Debug)]
@@ -114,20 +114,15 @@ pub async fn serve(mut door: Door, listener: TcpListener, shutdown: impl Future<
     let (closing, closed) = watch::channel(false);
     let mut shutdown = std::pin::pin!(shutdown);
     let mut connections = tokio::task::JoinSet::new();
+    let mut accept = Accept::new("aws", "aws.listen");
     loop {
         let (socket, peer) = tokio::select! {
             () = &mut shutdown => break,
-            accepted = listener.accept() => match accepted {
-                Ok(accepted) => accepted,
-                Err(error) if is_about_one_connection(&error) => continue,
-                Err(error) => {
-                    // Out of descriptors, mostly: connections that end will help, asking again at once will not.
-                    tracing::warn!(%error, "cannot accept on the AWS port");
-                    tokio::time::sleep(Duration::from_millis(100)).await;
-                    continue;
-                }
-            },
-            Some(_) = connections.join_next(), if !connections.is_empty() => continue,
+            accepted = accept.next(|| listener.accept()) => accepted,
+            Some(ended) = connections.join_next(), if !connections.is_empty() => {
+                ended_well(ended);
+                continue;
+            }
         };
         let place = places.clone().try_acquire_owned().ok();
         let Some(place) = place else {
@@ -161,12 +156,26 @@ pub async fn serve(mut door: Door, listener: TcpListener, shutdown: impl Future<
     }
     drop(listener);
     let _ = closing.send(true);
-    let drained = async { while connections.join_next().await.is_some() {} };
+    let drained = async {
+        while let Some(ended) = connections.join_next().await {
+            ended_well(ended);
+        }
+    };
     if tokio::time::timeout(Duration::from_millis(limits.drain_ms), drained).await.is_err() {
         tracing::warn!(open = connections.len(), "requests on the AWS port did not finish in time and were cut off");
         connections.shutdown().await;
     }
     Ok(())
+}
+
+/// Says how a connection's task ended, if it was by a panic of our own; one of a handler has been answered.
+fn ended_well(ended: Result<(), tokio::task::JoinError>) {
+    if let Err(error) = ended
+        && error.is_panic()
+    {
+        metrics::PANICS.of("aws").inc();
+        tracing::error!("serving a connection panicked on the AWS port; it was closed");
+    }
 }
 
 /// A connection in the metrics, for as long as it is open.
@@ -187,91 +196,7 @@ impl Drop for Open {
     }
 }
 
-fn is_about_one_connection(error: &io::Error) -> bool {
-    matches!(
-        error.kind(),
-        io::ErrorKind::ConnectionAborted | io::ErrorKind::ConnectionReset | io::ErrorKind::ConnectionRefused
-    )
-}
-
-/// What a connection turned out to speak, with the bytes that said so still to be read.
-enum Spoken {
-    Http1(Begun),
-    Http2(Begun),
-    Tls,
-    Foreign(u8),
-}
-
-/// Reads as many bytes as it takes to tell the protocols apart: at most the HTTP/2 preface.
-async fn first_bytes(mut socket: TcpStream) -> io::Result<Spoken> {
-    let mut seen = [0; PREFACE.len()];
-    let mut length = 0;
-    while length < seen.len() {
-        let more = socket.read(&mut seen[length..]).await?;
-        if more == 0 {
-            return Err(io::ErrorKind::UnexpectedEof.into());
-        }
-        length += more;
-        match seen[0] {
-            0x16 => return Ok(Spoken::Tls),
-            b'A'..=b'Z' | b'\r' | b'\n' => {}
-            other => return Ok(Spoken::Foreign(other)),
-        }
-        if seen[..length] != PREFACE[..length] {
-            return Ok(Spoken::Http1(Begun { seen, read: 0, length, socket }));
-        }
-    }
-    Ok(Spoken::Http2(Begun { seen, read: 0, length, socket }))
-}
-
-/// A connection of which the first bytes have been read already: they are read once more.
-struct Begun {
-    seen: [u8; PREFACE.len()],
-    read: usize,
-    length: usize,
-    socket: TcpStream,
-}
-
-impl AsyncRead for Begun {
-    fn poll_read(mut self: Pin<&mut Self>, cx: &mut Context<'_>, into: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
-        let left = self.length - self.read;
-        if left == 0 {
-            return Pin::new(&mut self.socket).poll_read(cx, into);
-        }
-        let now = left.min(into.remaining());
-        into.put_slice(&self.seen[self.read..self.read + now]);
-        self.read += now;
-        Poll::Ready(Ok(()))
-    }
-}
-
-impl AsyncWrite for Begun {
-    fn poll_write(mut self: Pin<&mut Self>, cx: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
-        Pin::new(&mut self.socket).poll_write(cx, bytes)
-    }
-
-    fn poll_write_vectored(
-        mut self: Pin<&mut Self>,
-        cx: &mut Context<'_>,
-        bytes: &[io::IoSlice<'_>],
-    ) -> Poll<io::Result<usize>> {
-        Pin::new(&mut self.socket).poll_write_vectored(cx, bytes)
-    }
-
-    fn is_write_vectored(&self) -> bool {
-        self.socket.is_write_vectored()
-    }
-
-    fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.socket).poll_flush(cx)
-    }
-
-    fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.socket).poll_shutdown(cx)
-    }
-}
-
-async fn http1(door: Arc<Door>, io: Begun, mut closed: watch::Receiver<bool>) {
+async fn http1(door: Arc<Door>, io: Begun, closed: watch::Receiver<bool>) {
     let timeout = Duration::from_millis(door.limits.header_ms);
     let service = hyper::service::service_fn(move |request| answer(door.clone(), request));
     let connection = hyper::server::conn::http1::Builder::new()
@@ -279,20 +204,10 @@ async fn http1(door: Arc<Door>, io: Begun, mut closed: watch::Receiver<bool>) {
         .header_read_timeout(timeout)
         .max_buf_size(64 * 1024)
         .serve_connection(TokioIo::new(io), service);
-    let mut connection = std::pin::pin!(connection);
-    let ended = tokio::select! {
-        ended = connection.as_mut() => ended,
-        () = told(&mut closed) => {
-            connection.as_mut().graceful_shutdown();
-            connection.await
-        }
-    };
-    if let Err(error) = ended {
-        tracing::debug!(%error, "an HTTP/1.1 connection ended early");
-    }
+    until_told(connection, |connection| connection.graceful_shutdown(), closed).await;
 }
 
-async fn http2(door: Arc<Door>, io: Begun, mut closed: watch::Receiver<bool>) {
+async fn http2(door: Arc<Door>, io: Begun, closed: watch::Receiver<bool>) {
     let service = hyper::service::service_fn(move |request| answer(door.clone(), request));
     let connection = hyper::server::conn::http2::Builder::new(TokioExecutor::new())
         .timer(TokioTimer::new())
@@ -304,16 +219,24 @@ async fn http2(door: Arc<Door>, io: Begun, mut closed: watch::Receiver<bool>) {
         .keep_alive_interval(Duration::from_secs(30))
         .keep_alive_timeout(Duration::from_secs(30))
         .serve_connection(TokioIo::new(io), service);
+    until_told(connection, |connection| connection.graceful_shutdown(), closed).await;
+}
+
+/// Serves a connection until it ends; when the door closes, until what is under way has been answered.
+async fn until_told<C>(connection: C, finish: impl FnOnce(Pin<&mut C>), mut closed: watch::Receiver<bool>)
+where
+    C: Future<Output = hyper::Result<()>>,
+{
     let mut connection = std::pin::pin!(connection);
     let ended = tokio::select! {
         ended = connection.as_mut() => ended,
         () = told(&mut closed) => {
-            connection.as_mut().graceful_shutdown();
+            finish(connection.as_mut());
             connection.await
         }
     };
     if let Err(error) = ended {
-        tracing::debug!(%error, "an HTTP/2 connection ended early");
+        tracing::debug!(%error, "an HTTP connection ended early");
     }
 }
 
@@ -323,23 +246,43 @@ async fn told(closed: &mut watch::Receiver<bool>) {
     let _ = closed.wait_for(|closed| *closed).await;
 }
 
-/// Answers one request. Never fails: what goes wrong is an answer too.
+/// Answers one request. Never fails: what goes wrong is an answer too, and so is a panic.
 async fn answer(door: Arc<Door>, request: Request<Incoming>) -> Result<Response, std::convert::Infallible> {
     let request = request.map(Body::new);
+    let marks = Marks::new(&door, request.method(), request.headers());
     if matches!(*request.method(), Method::GET | Method::HEAD) {
         let (parts, _) = request.into_parts();
-        let marks = Marks::new(&door, &parts.method, &parts.headers);
-        let page = door.pages.clone().call(Request::from_parts(parts, Body::empty())).await;
-        let page = page.unwrap_or_else(|never| match never {});
-        let missing = page.extensions().get::<NoPage>().is_some();
-        return Ok(if missing { marks.dress(Plain::denied()) } else { page });
+        let page = door.pages.clone().call(Request::from_parts(parts, Body::empty()));
+        let plain = match caught(page).await {
+            Ok(Ok(page)) if page.extensions().get::<NoPage>().is_none() => return Ok(page),
+            Ok(Ok(_)) => Plain::denied(),
+            Ok(Err(never)) => match never {},
+            Err(why) => panicked("a page", &why, &marks),
+        };
+        return Ok(marks.dress(plain));
     }
-    let marks = Marks::new(&door, request.method(), request.headers());
-    let plain = route(&door, request).await;
+    let target = text(request.headers(), TARGET).unwrap_or("");
+    let operation = door.operations.get_key_value(target).map_or("none", |(target, _)| short(target));
+    let plain = match caught(route(&door, request)).await {
+        Ok(plain) => plain,
+        Err(why) => panicked(operation, &why, &marks),
+    };
     if let Some(error) = plain.error {
         metrics::AWS_ERRORS.of(error).inc();
     }
     Ok(marks.dress(plain))
+}
+
+/// Tells of a panic, and what its client is answered.
+fn panicked(operation: &str, why: &str, marks: &Marks) -> Plain {
+    metrics::PANICS.of("aws").inc();
+    tracing::error!(
+        operation,
+        request = marks.id(),
+        panic = why,
+        "a request panicked; it was answered InternalFailure"
+    );
+    Plain::failed(JSON, &Failure::internal("Internal Service Failure"))
 }
 
 /// Marks an answer of the fallback, so that it is told from a page that answers 404 itself.
@@ -410,7 +353,7 @@ async fn route(door: &Door, request: Request) -> Plain {
     };
     let content_type = text(&parts.headers, header::CONTENT_TYPE).unwrap_or("");
     let content_type = content_type.split(';').next().unwrap_or("").trim();
-    let target = text(&parts.headers, HeaderName::from_static("x-amz-target")).unwrap_or("");
+    let target = text(&parts.headers, TARGET).unwrap_or("");
     let operation = door.operations.get_key_value(target);
     if paid.bytes.is_empty() {
         let kind = if operation.is_some() { "SerializationException" } else { "UnknownOperationException" };
@@ -442,12 +385,17 @@ async fn route(door: &Door, request: Request) -> Plain {
         },
         Err(failure) => return Plain::failed(JSON, &failure),
     };
-    let operation = target.rsplit('.').next().unwrap_or(target);
+    let operation = short(target);
     metrics::AWS_REQUESTS.of(operation).inc();
     match handler(Call { operation, body: paid, caller }).await {
         Ok(body) => Plain::ok(JSON, body),
         Err(failure) => Plain::failed(JSON, &failure),
     }
+}
+
+/// An operation's name without its service's.
+fn short(target: &'static str) -> &'static str {
+    target.rsplit('.').next().unwrap_or(target)
 }
 
 fn text(headers: &HeaderMap, name: HeaderName) -> Option<&str> {
@@ -473,6 +421,11 @@ impl Marks {
             asked_headers: headers.get(header::ACCESS_CONTROL_REQUEST_HEADERS).cloned(),
             asked_method: headers.get(header::ACCESS_CONTROL_REQUEST_METHOD).cloned(),
         }
+    }
+
+    /// The request's id, as its answer bears it.
+    fn id(&self) -> String {
+        Chance(self.seed).uuid()
     }
 
     /// Adds the headers every answer has: ids, CORS, type.

@@ -22,6 +22,7 @@ use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc, watch};
 use tokio::time::timeout;
 
+use crate::caught::caught;
 use crate::engine::Permit;
 use crate::kafka::api::{Later, sasl_authenticate};
 use crate::kafka::cx::{Call, Conn, Cx};
@@ -85,6 +86,12 @@ pub enum End {
     LoginFailed,
     /// What a handler or the codec said.
     Refused(String),
+    /// A bug of ours: the handler panicked.
+    Panicked {
+        api: &'static str,
+        correlation: i32,
+        why: String,
+    },
     Io(io::Error),
 }
 
@@ -107,6 +114,7 @@ impl fmt::Display for End {
             End::Barred(why) => f.write_str(why),
             End::LoginFailed => f.write_str("authentication failed"),
             End::Refused(why) => f.write_str(why),
+            End::Panicked { api, correlation, why } => write!(f, "request {correlation}, {api}, panicked: {why}"),
             End::Io(error) => write!(f, "{error}"),
         }
     }
@@ -127,6 +135,7 @@ impl End {
             End::Barred(_) => Some("barred"),
             End::LoginFailed => Some("login"),
             End::Refused(_) => Some("refused"),
+            End::Panicked { .. } => Some("panic"),
         }
     }
 }
@@ -192,10 +201,13 @@ async fn read_requests<R: AsyncRead + Unpin>(
         metrics::KAFKA_RECEIVED_BYTES.add((LENGTH_BYTES + frame.len()) as u64);
         let was_raw = conn.login().is_raw();
         let (head, done) = match dispatch(&cx, &conn, frame, permit) {
-            Ok(Dispatched::Run { head, handler }) => {
+            Ok(Dispatched::Run { api, head, handler }) => {
                 let done = tokio::select! {
                     biased;
-                    done = handler => done,
+                    done = caught(handler) => match done {
+                        Ok(done) => done,
+                        Err(why) => return End::Panicked { api, correlation: head.map_or(0, |head| head.0), why },
+                    },
                     end = frames.gone() => return end,
                     _ = stopped_a_while(&mut stop) => return End::Stopping,
                 };
@@ -232,7 +244,7 @@ async fn read_requests<R: AsyncRead + Unpin>(
 }
 
 enum Dispatched {
-    Run { head: Head, handler: Later<Done> },
+    Run { api: &'static str, head: Head, handler: Later<Done> },
     Done { head: Head, rope: Rope },
 }
 
@@ -260,7 +272,7 @@ fn dispatch(cx: &Arc<Cx>, conn: &Arc<Conn>, frame: Bytes, permit: Permit) -> Res
     tracing::trace!(peer = %conn.peer, api = row.name, version, correlation = head.correlation, bytes = frame.len());
     let call = Call { version, client_id, conn: conn.clone(), permit };
     let head = Some((head.correlation, row.flexible_response(version)));
-    Ok(Dispatched::Run { head, handler: row.run(cx.clone(), call, body) })
+    Ok(Dispatched::Run { api: row.name, head, handler: row.run(cx.clone(), call, body) })
 }
 
 /// Whether whoever is on the other side may ask for this at all. Costs a look at two flags where nobody is asked who they

@@ -9,8 +9,9 @@ use std::time::Duration;
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::watch;
 use tokio::task::JoinSet;
-use tokio::time::{sleep, timeout};
+use tokio::time::timeout;
 
+use crate::accept::Accept;
 use crate::kafka::connection::{self, End};
 use crate::kafka::cx::{Advertised, Conn, Cx};
 use crate::kafka::doors::Shut;
@@ -39,33 +40,20 @@ impl Listener {
     }
 }
 
-/// The first pause after the system had no descriptor or memory for one more connection; it doubles up to the second.
-const FIRST_PAUSE: Duration = Duration::from_millis(10);
-const LONGEST_PAUSE: Duration = Duration::from_secs(1);
-
 /// Accepts and serves connections until `stop` says so; then those that are open are answered what they have asked, for
 /// at most `shutdown.grace.ms`.
 pub async fn serve(cx: Arc<Cx>, listener: Listener, stop: watch::Receiver<bool>) {
     let mut stopping = stop.clone();
     let mut connections = JoinSet::new();
-    let mut pause = FIRST_PAUSE;
+    let name = if listener.name.is_empty() { "kafka.listeners" } else { &*listener.name };
+    let mut accept = Accept::new("kafka", name);
     loop {
         tokio::select! {
             biased;
             () = connection::stopped(&mut stopping) => break,
             Some(ended) = connections.join_next() => ended_well(ended),
-            accepted = listener.socket.accept() => match accepted {
-                Ok((socket, peer)) => {
-                    pause = FIRST_PAUSE;
-                    admit(&cx, &listener, socket, peer, &stop, &mut connections);
-                }
-                Err(error) if is_the_clients(&error) => {}
-                Err(error) => {
-                    let pause_ms = pause.as_millis() as u64;
-                    tracing::warn!(listener = %listener.name, %error, pause_ms, "cannot accept connections");
-                    sleep(pause).await;
-                    pause = (pause * 2).min(LONGEST_PAUSE);
-                }
+            (socket, peer) = accept.next(|| listener.socket.accept()) => {
+                admit(&cx, &listener, socket, peer, &stop, &mut connections);
             }
         }
     }
@@ -81,19 +69,13 @@ pub async fn serve(cx: Arc<Cx>, listener: Listener, stop: watch::Receiver<bool>)
     }
 }
 
-/// Errors of one connection that was gone before it was accepted; the next accept is none the worse.
-fn is_the_clients(error: &io::Error) -> bool {
-    use io::ErrorKind::{ConnectionAborted, ConnectionRefused, ConnectionReset, Interrupted};
-    matches!(error.kind(), ConnectionAborted | ConnectionRefused | ConnectionReset | Interrupted)
-}
-
 /// Says how a connection's task ended, if it was by a panic; everything else has been logged by itself.
 fn ended_well(ended: Result<(), tokio::task::JoinError>) {
     if let Err(error) = ended
         && error.is_panic()
     {
-        metrics::CONNECTIONS_REFUSED.of("panic").inc();
-        tracing::error!("a request handler panicked; its connection was closed");
+        metrics::PANICS.of("kafka").inc();
+        tracing::error!("an answer under way panicked; its connection was closed");
     }
 }
 
@@ -166,6 +148,10 @@ fn report(conn: &Conn, end: &End) {
         End::Closed | End::Idle | End::Stopping | End::Io(_) => {
             tracing::debug!(%peer, listener, "connection ended: {end}")
         }
+        End::Panicked { .. } => {
+            metrics::PANICS.of("kafka").inc();
+            tracing::error!(%peer, listener, "closed a connection: {end}");
+        }
         End::Slow
         | End::Deaf
         | End::Stranger(_)
@@ -194,5 +180,59 @@ impl Count {
 impl Drop for Count {
     fn drop(&mut self) {
         metrics::CONNECTIONS.of("kafka").add(-1);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use tokio::io::{AsyncReadExt, AsyncWriteExt};
+
+    use super::*;
+    use crate::chance::Chance;
+    use crate::clock::Clock;
+    use crate::engine::{Driver, Engine};
+    use crate::kafka::cx::Options;
+    use crate::kafka::group::Settings;
+    use crate::kafka::group::coordinator::Coordinator;
+    use crate::kafka::table;
+    use crate::store::memory::MemDisk;
+
+    /// A request without a body or a client id, and the first bytes of its answer: the correlation id.
+    async fn ask(socket: &mut TcpStream, key: i16, correlation: i32) -> Option<i32> {
+        let mut frame = vec![0, 0, 0, 10];
+        frame.extend(key.to_be_bytes());
+        frame.extend([0, 0]);
+        frame.extend(correlation.to_be_bytes());
+        frame.extend((-1i16).to_be_bytes());
+        socket.write_all(&frame).await.ok()?;
+        let length = socket.read_u32().await.ok()?;
+        let mut answer = vec![0; length as usize];
+        socket.read_exact(&mut answer).await.ok()?;
+        Some(i32::from_be_bytes(*answer.first_chunk()?))
+    }
+
+    #[tokio::test]
+    async fn a_panic_is_counted_and_hurts_no_other_client() {
+        let disk = Arc::new(MemDisk::new());
+        let options = crate::engine::Options::default();
+        let opened = Engine::open(options, disk, Clock::System, Chance::seeded(7), Driver::Threads);
+        let (engine, _) = opened.await.expect("opened");
+        let groups = Coordinator::open(engine.clone(), Settings::default()).await.expect("opened");
+        let cx = Arc::new(Cx::new(engine, groups, Options::default()));
+        let listener = Listener::bind("", "127.0.0.1:0", None).await.expect("a free port");
+        let address = listener.address().expect("an address");
+        let (_stop, stopped) = watch::channel(false);
+        tokio::spawn(serve(cx, listener, stopped));
+
+        let connect = || async { TcpStream::connect(address).await.expect("listening") };
+        let mut neighbour = connect().await;
+        assert_eq!(ask(&mut neighbour, table::API_VERSIONS, 1).await, Some(1));
+        let before = metrics::PANICS.of("kafka").value();
+        for _ in 0..3 {
+            assert_eq!(ask(&mut connect().await, table::PLANTED.key, 2).await, None, "the connection is closed");
+        }
+        assert_eq!(metrics::PANICS.of("kafka").value(), before + 3);
+        assert_eq!(ask(&mut neighbour, table::API_VERSIONS, 4).await, Some(4));
+        assert_eq!(ask(&mut connect().await, table::API_VERSIONS, 5).await, Some(5));
     }
 }

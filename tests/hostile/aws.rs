@@ -1,7 +1,10 @@
 //! What the AWS port is sent that no SDK would send. (Each wrong request that is HTTP has its own exact answer in
 //! `tests/kinesis/malformed.rs`; here is what is hardly HTTP, or none at all.)
 
+use std::sync::Arc;
+
 use interfluve::aws::door;
+use interfluve::metrics;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 
@@ -31,6 +34,57 @@ async fn other_protocols_are_named_in_one_log_line() {
         let lines = logs::about(peer);
         assert!(lines.len() == 1 && lines[0].contains(said), "{said}: {lines:?}");
     }
+}
+
+/// An operation that panics in the middle of its work: its client is answered as AWS answers its own failures, one line
+/// says where to look, and the connection goes on, as everybody else's.
+#[tokio::test]
+async fn a_panic_is_answered_logged_counted_and_hurts_nobody() {
+    let _quiet = QUIET.read().await;
+    logs::keep();
+    let planted: door::Handler = Arc::new(|_| {
+        Box::pin(async {
+            tokio::task::yield_now().await;
+            panic!("a planted panic")
+        })
+    });
+    let at_once: door::Handler = Arc::new(|_| panic!("a planted panic"));
+    let operations = [("Kinesis_20131202.Planted", planted), ("Kinesis_20131202.AtOnce", at_once)].into();
+    let server = Server::start_with(Setup { operations, ..Setup::default() }).await;
+    let keep = |operation: &str| {
+        let text = String::from_utf8(call(operation, b"{}")).expect("ASCII");
+        text.replace("connection: close\r\n", "")
+    };
+    let mut neighbour = TcpStream::connect(server.aws).await.expect("the door is open");
+    let (head, rest) = HEAD.split_at(40);
+    neighbour.write_all(head.as_bytes()).await.expect("sent");
+    let counted = metrics::PANICS.of("aws").value();
+    for (number, operation) in [(1, "Planted"), (2, "AtOnce")] {
+        let mut socket = TcpStream::connect(server.aws).await.expect("the door is open");
+        socket.write_all(keep(operation).as_bytes()).await.expect("sent");
+        socket.write_all(&call("ListStreams", b"{}")).await.expect("sent");
+        let mut said = String::new();
+        socket.read_to_string(&mut said).await.expect("two answers");
+        let (failed, good) = said.split_at(said.rfind("HTTP/1.1 ").expect("two answers"));
+        assert!(failed.starts_with("HTTP/1.1 500 ") && good.starts_with("HTTP/1.1 200 "), "{said}");
+        assert!(failed.contains("\r\nx-amzn-errortype: InternalFailure\r\n"), "{failed}");
+        assert!(failed.ends_with(r#"{"__type":"InternalFailure","message":"Internal Service Failure"}"#), "{failed}");
+        let id = failed.lines().find_map(|line| line.strip_prefix("x-amzn-requestid: ")).expect("an id");
+        let lines = logs::with(&format!("request=\"{id}\""));
+        assert_eq!(lines.len(), 1, "{lines:?}");
+        for word in [format!("operation=\"{operation}\""), "panic=\"a planted panic".to_owned()] {
+            assert!(lines[0].contains(&word), "{word}: {lines:?}");
+        }
+        assert_eq!(metrics::PANICS.of("aws").value(), counted + number);
+    }
+    neighbour
+        .write_all(format!("{rest}connection: close\r\ncontent-length: 2\r\n\r\n{{}}").as_bytes())
+        .await
+        .expect("sent");
+    let mut said = String::new();
+    neighbour.read_to_string(&mut said).await.expect("an answer");
+    assert!(said.starts_with("HTTP/1.1 200 "), "{said}");
+    both_serve(&server, "panics").await;
 }
 
 /// The head of a good request without its end, to be gone on with.

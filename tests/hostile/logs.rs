@@ -34,6 +34,11 @@ pub fn keep() {
 /// The lines that name a client's address.
 pub fn about(peer: std::net::SocketAddr) -> Vec<String> {
     let peer = format!("peer={peer}");
+    with(&peer)
+}
+
+/// The lines that have this word.
+pub fn with(word: &str) -> Vec<String> {
     let text = String::from_utf8_lossy(&lines()).into_owned();
-    text.lines().filter(|line| line.split(' ').any(|word| word == peer)).map(str::to_owned).collect()
+    text.lines().filter(|line| line.split(' ').any(|found| found == word)).map(str::to_owned).collect()
 }

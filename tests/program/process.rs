@@ -83,6 +83,27 @@ impl Server {
         assert!(done.expect("a shell").success());
     }
 
+    /// From here on it can open no more descriptors than it has and `more`; `None`: as many as at its start.
+    pub fn limit_descriptors(&self, more: Option<u64>) {
+        let open = std::fs::read_dir(format!("/proc/{}/fd", self.pid())).expect("Linux").count() as u64;
+        let pid = rustix::process::Pid::from_child(&self.child);
+        let usual = rustix::process::getrlimit(rustix::process::Resource::Nofile);
+        let current = more.map_or(usual.current, |more| Some(open + more));
+        let limit = rustix::process::Rlimit { current, ..usual };
+        rustix::process::prlimit(Some(pid), rustix::process::Resource::Nofile, limit).expect("our own child");
+    }
+
+    /// Waits until it says a line that has this; every line up to it.
+    pub fn says_somewhere(&mut self, text: &str) -> Vec<String> {
+        let mut lines = Vec::new();
+        while lines.last().is_none_or(|line: &String| !line.contains(text)) {
+            let mut line = String::new();
+            assert_ne!(self.stderr.read_line(&mut line).expect("UTF-8"), 0, "it ended without saying {text:?}");
+            lines.push(line);
+        }
+        lines
+    }
+
     /// Waits until it says a line that begins like this.
     pub fn says(&mut self, start: &str) {
         let mut line = String::new();

@@ -32,6 +32,8 @@ pub struct Setup {
     pub kafka: Options,
     pub aws: door::Limits,
     pub groups: group::Settings,
+    /// Operations of the AWS port beyond those of the façade.
+    pub operations: door::Operations,
 }
 
 impl Default for Setup {
@@ -41,6 +43,7 @@ impl Default for Setup {
             aws: door::Limits::default(),
             // Nobody waits for members that do not come.
             groups: group::Settings { initial_rebalance_delay_ms: 0, ..group::Settings::default() },
+            operations: door::Operations::new(),
         }
     }
 }
@@ -70,7 +73,7 @@ impl Server {
         health.ready();
         let door = Door {
             engine: engine.clone(),
-            operations: api::operations(&kinesis),
+            operations: api::operations(&kinesis).into_iter().chain(setup.operations).collect(),
             home: Caller { account: "000000000000".into(), region: "us-east-1".into() },
             pages: metrics::router(health, || {}),
             limits: setup.aws,

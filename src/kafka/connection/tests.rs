@@ -208,6 +208,17 @@ async fn a_client_that_goes_away_ends_its_waiting_request() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_panic_ends_its_connection_and_says_in_which_request() {
+    let mut peer = connect(64 << 10).await;
+    peer.send(&api_versions(1)).await;
+    peer.send(&request(table::PLANTED.key, 0, 2, &[])).await;
+    peer.send(&api_versions(3)).await;
+    let (answers, end) = peer.end().await;
+    assert_eq!(correlations(&answers), [1]);
+    assert!(end.to_string().starts_with("request 2, Planted, panicked: a planted panic"), "{end}");
+}
+
+#[tokio::test(start_paused = true)]
 async fn memory_grows_with_what_arrived_not_with_what_was_claimed() {
     let (mut theirs, ours) = duplex(1 << 20);
     let mut frames = Frames::new(ours);
