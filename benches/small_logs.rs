@@ -426,6 +426,10 @@ impl Disk for Counted {
     fn free_bytes(&self) -> io::Result<u64> {
         self.disk.free_bytes()
     }
+
+    fn total_bytes(&self) -> io::Result<u64> {
+        self.disk.total_bytes()
+    }
 }
 
 struct CountedFile {

@@ -3,6 +3,8 @@
 
 #[path = "kafka/admin.rs"]
 mod admin;
+#[path = "kafka/cluster.rs"]
+mod cluster;
 #[path = "kafka/data.rs"]
 mod data;
 #[path = "kafka/harness.rs"]

@@ -225,6 +225,13 @@ pub struct Found {
     pub epoch: u32,
 }
 
+/// How large a volume is, and what is left of it for us.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Volume {
+    pub total_bytes: u64,
+    pub free_bytes: u64,
+}
+
 /// What can go wrong, as facts. Only `LaneFailed` leaves open whether it happened.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Error {
@@ -564,6 +571,14 @@ impl Engine {
         let settled: u64 = view.extents.iter().map(|x| x.settled.bytes).sum();
         let waiting = view.tail.iter().filter(|e| e.first >= view.settled).map(|e| e.bytes.len() as u64);
         Ok(settled + waiting.sum::<u64>())
+    }
+
+    /// The volume that everything is kept on.
+    pub async fn volume(&self) -> Result<Volume, Error> {
+        let disk = self.disk.clone();
+        let asked = self.blocking(move || Ok((disk.total_bytes()?, disk.free_bytes()?)));
+        let (total_bytes, free_bytes) = asked.await?.map_err(|error: io::Error| Error::Invalid(error.to_string()))?;
+        Ok(Volume { total_bytes, free_bytes })
     }
 
     /// An immutable picture of all streams (persistent map). A handler takes one and never looks again.

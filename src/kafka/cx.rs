@@ -8,7 +8,7 @@ use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError, RwLock};
 use tokio::sync::OnceCell;
 
 use crate::auth::Principal;
-use crate::config::server::ServerSettings;
+use crate::config::server::{DataDir, ServerSettings};
 use crate::config::stream::{StreamDefaults, StreamSettings};
 use crate::engine::catalog::Kind;
 use crate::engine::{Catalog, Change, Changed, Engine, Permit, catalog::Stream};
@@ -33,6 +33,8 @@ pub struct Options {
     pub auto_create: bool,
     /// `num.partitions`
     pub logs_of_a_new_stream: u32,
+    /// The one directory that logs are in, as clients are told: an absolute path, or `memory:`.
+    pub log_dir: String,
     /// Server keys that were set, by name: what DescribeConfigs says of this broker beyond the defaults.
     pub server_settings: BTreeMap<String, String>,
     /// `socket.request.max.bytes`
@@ -62,6 +64,7 @@ impl Default for Options {
             node_id: 1,
             auto_create: true,
             logs_of_a_new_stream: 1,
+            log_dir: "memory:".into(),
             server_settings: BTreeMap::new(),
             frame_limit_bytes: 100 << 20,
             connections_limit: 10_000,
@@ -85,6 +88,7 @@ impl Options {
             node_id: settings.node_id,
             auto_create: settings.auto_create,
             logs_of_a_new_stream: settings.num_logs,
+            log_dir: log_dir(&settings.data_dir),
             server_settings: settings.given.iter().map(|(name, (text, _))| (name.to_string(), text.clone())).collect(),
             frame_limit_bytes: settings.socket_request_max_bytes,
             connections_limit: settings.max_connections,
@@ -99,6 +103,14 @@ impl Options {
             },
             max_logs_per_request: Options::default().max_logs_per_request,
         }
+    }
+}
+
+/// Where the data is, absolute even if it is not there (any more).
+fn log_dir(data_dir: &DataDir) -> String {
+    match data_dir {
+        DataDir::Memory => "memory:".into(),
+        DataDir::Directory(path) => std::path::absolute(path).unwrap_or_else(|_| path.clone()).display().to_string(),
     }
 }
 

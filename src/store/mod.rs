@@ -45,6 +45,8 @@ pub trait Disk: Send + Sync + 'static {
     fn sync_dir(&self, dir: &str) -> io::Result<()>;
     /// What is left for us to write.
     fn free_bytes(&self) -> io::Result<u64>;
+    /// The size of the volume, whoever uses it.
+    fn total_bytes(&self) -> io::Result<u64>;
 }
 
 /// An open file. Calls may come from several threads at once.

@@ -330,6 +330,10 @@ impl Disk for MemDisk {
         let state = held(&self.0.state);
         Ok(state.capacity.map_or(u64::MAX, |capacity| capacity.saturating_sub(state.taken())))
     }
+
+    fn total_bytes(&self) -> io::Result<u64> {
+        Ok(held(&self.0.state).capacity.unwrap_or(u64::MAX))
+    }
 }
 
 impl Shared {
