@@ -5,6 +5,8 @@
 mod admin;
 #[path = "kafka/cluster.rs"]
 mod cluster;
+#[path = "kafka/consumers.rs"]
+mod consumers;
 #[path = "kafka/data.rs"]
 mod data;
 #[path = "kafka/harness.rs"]

@@ -142,6 +142,11 @@ pub struct ServerSettings {
     pub group_min_session_timeout_ms: i64,
     pub group_max_session_timeout_ms: i64,
     pub group_max_size: usize,
+    pub group_consumer_session_timeout_ms: i64,
+    pub group_consumer_heartbeat_interval_ms: i64,
+    pub group_consumer_max_size: usize,
+    pub group_consumer_assignors: Vec<String>,
+    pub group_consumer_migration_policy: String,
     pub group_limit_bytes: usize,
     pub group_new_member_join_timeout_ms: i64,
     pub offsets_retention_ms: i64,
@@ -241,6 +246,11 @@ fn typed(given: &BTreeMap<&'static str, Text>) -> Result<ServerSettings, Box<Ref
         group_min_session_timeout_ms: from.whole("group.min.session.timeout.ms"),
         group_max_session_timeout_ms: from.whole("group.max.session.timeout.ms"),
         group_max_size: from.whole("group.max.size") as usize,
+        group_consumer_session_timeout_ms: from.consumer_session()?,
+        group_consumer_heartbeat_interval_ms: from.consumer_heartbeat()?,
+        group_consumer_max_size: from.whole("group.consumer.max.size") as usize,
+        group_consumer_assignors: from.consumer_assignors()?,
+        group_consumer_migration_policy: from.text("group.consumer.migration.policy"),
         group_limit_bytes: from.whole("group.limit.bytes") as usize,
         group_new_member_join_timeout_ms: from.whole("group.new.member.join.timeout.ms"),
         offsets_retention_ms: from.whole("offsets.retention.minutes") * 60_000,
@@ -321,6 +331,45 @@ impl Texts<'_> {
 
     fn address(&self, name: &'static str) -> Option<String> {
         Some(self.text(name)).filter(|address| !address.is_empty())
+    }
+
+    /// A number that two other keys bound.
+    fn within(&self, name: &'static str, min: &'static str, max: &'static str) -> Result<i64, Box<Refusal>> {
+        let (value, bounds) = (self.whole(name), (self.whole(min), self.whole(max)));
+        match (bounds.0..=bounds.1).contains(&value) {
+            true => Ok(value),
+            false => {
+                let why = format!("{min} and {max} allow {} to {}", bounds.0, bounds.1);
+                Err(self.refuse(name, &value.to_string(), why))
+            }
+        }
+    }
+
+    fn consumer_session(&self) -> Result<i64, Box<Refusal>> {
+        let bounds = ("group.consumer.min.session.timeout.ms", "group.consumer.max.session.timeout.ms");
+        self.within("group.consumer.session.timeout.ms", bounds.0, bounds.1)
+    }
+
+    fn consumer_heartbeat(&self) -> Result<i64, Box<Refusal>> {
+        let name = "group.consumer.heartbeat.interval.ms";
+        let bounds = ("group.consumer.min.heartbeat.interval.ms", "group.consumer.max.heartbeat.interval.ms");
+        let value = self.within(name, bounds.0, bounds.1)?;
+        match value < self.consumer_session()? {
+            true => Ok(value),
+            false => {
+                let why = "members must be heard within group.consumer.session.timeout.ms".into();
+                Err(self.refuse(name, &value.to_string(), why))
+            }
+        }
+    }
+
+    fn consumer_assignors(&self) -> Result<Vec<String>, Box<Refusal>> {
+        let name = "group.consumer.assignors";
+        let assignors = self.list(name);
+        match assignors.is_empty() {
+            true => Err(self.refuse(name, "", "there must be one".into())),
+            false => Ok(assignors),
+        }
     }
 
     fn refuse(&self, name: &'static str, value: &str, why: String) -> Box<Refusal> {

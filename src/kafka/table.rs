@@ -52,6 +52,7 @@ pub static TABLE: &[Row] = &[
     row::<api::incremental_alter_configs::IncrementalAlterConfigs>("IncrementalAlterConfigs"),
     row::<api::alter_partition_reassignments::AlterPartitionReassignments>("AlterPartitionReassignments"),
     row::<api::list_partition_reassignments::ListPartitionReassignments>("ListPartitionReassignments"),
+    row::<api::offset_delete::OffsetDelete>("OffsetDelete"),
     row::<api::describe_user_scram_credentials::DescribeUserScramCredentials>("DescribeUserScramCredentials"),
     row::<api::alter_user_scram_credentials::AlterUserScramCredentials>("AlterUserScramCredentials"),
     row::<api::describe_quorum::DescribeQuorum>("DescribeQuorum"),
@@ -61,6 +62,8 @@ pub static TABLE: &[Row] = &[
     row::<api::unregister_broker::UnregisterBroker>("UnregisterBroker"),
     row::<api::describe_transactions::DescribeTransactions>("DescribeTransactions"),
     row::<api::list_transactions::ListTransactions>("ListTransactions"),
+    row::<api::consumer_group_heartbeat::ConsumerGroupHeartbeat>("ConsumerGroupHeartbeat"),
+    row::<api::consumer_group_describe::ConsumerGroupDescribe>("ConsumerGroupDescribe"),
     row::<api::list_config_resources::ListConfigResources>("ListConfigResources"),
     row::<api::describe_topic_partitions::DescribeTopicPartitions>("DescribeTopicPartitions"),
 ];

@@ -60,7 +60,7 @@ impl Api for ApiVersions {
 }
 
 /// What clients switch on by a finalized level (KIP-584), with the level: each is served whole.
-pub(super) const FEATURES: &[(&str, i16)] = &[("transaction.version", 2)];
+pub(super) const FEATURES: &[(&str, i16)] = &[("group.version", 1), ("transaction.version", 2)];
 /// The levels have never been changed.
 const FEATURES_EPOCH: i64 = 0;
 /// Before this version a client cannot read a feature whose lowest level is 0 (KAFKA-17492).

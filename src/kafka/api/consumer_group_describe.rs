@@ -8,9 +8,9 @@ use super::{Answer, Api};
 use crate::engine::Catalog;
 use crate::kafka::cx::{self, ALL_GROUP_OPERATIONS, Call, Cx, OPERATIONS_NOT_ASKED};
 use crate::kafka::error::Code;
-use crate::kafka::group::Name;
 use crate::kafka::group::consumer::state::Assignment as Partitions;
 use crate::kafka::group::consumer::{Described, DescribedMember};
+use crate::kafka::group::{Missing, Name};
 use crate::kafka::wire::Uuid;
 use crate::kafka::wire::messages::consumer_group_describe::{
     Assignment, ConsumerGroupDescribeRequest, ConsumerGroupDescribeResponse, DescribedGroup, Member, TopicPartitions,
@@ -38,13 +38,24 @@ impl Api for ConsumerGroupDescribe {
     }
 }
 
-fn group(catalog: &Catalog, group_id: String, described: Option<Described>, asks_operations: bool) -> DescribedGroup {
+fn group(
+    catalog: &Catalog,
+    group_id: String,
+    described: Result<Described, Missing>,
+    asks_operations: bool,
+) -> DescribedGroup {
     if group_id.is_empty() {
         return failed(group_id, Code::InvalidGroupId, None);
     }
-    let Some(described) = described else {
-        let words = format!("Group {group_id} not found.");
-        return failed(group_id, Code::GroupIdNotFound, Some(words));
+    let described = match described {
+        Ok(described) => described,
+        Err(missing) => {
+            let words = match missing {
+                Missing::NoGroup => format!("Group {group_id} not found."),
+                Missing::OtherProtocol => format!("Group {group_id} is not a consumer group."),
+            };
+            return failed(group_id, Code::GroupIdNotFound, Some(words));
+        }
     };
     DescribedGroup {
         error_code: Code::None.wire(),

@@ -8,7 +8,7 @@ use std::sync::Arc;
 use super::{Answer, Api};
 use crate::kafka::cx::{ALL_GROUP_OPERATIONS, Call, Cx, OPERATIONS_NOT_ASKED};
 use crate::kafka::error::Code;
-use crate::kafka::group::{Described, DescribedMember, Name};
+use crate::kafka::group::{Described, DescribedMember, Missing, Name};
 use crate::kafka::wire::messages::describe_groups::{
     DescribeGroupsRequest, DescribeGroupsResponse, DescribedGroup, DescribedGroupMember,
 };
@@ -32,16 +32,28 @@ impl Api for DescribeGroups {
     }
 }
 
-fn group(version: i16, group_id: String, described: Option<Described>, asks_operations: bool) -> DescribedGroup {
-    let Some(described) = described else {
-        let is_error = version >= 6;
-        return DescribedGroup {
-            error_code: if is_error { Code::GroupIdNotFound } else { Code::None }.wire(),
-            error_message: is_error.then(|| format!("Group {group_id} not found.")),
-            group_id,
-            group_state: "Dead".into(),
-            ..DescribedGroup::default()
-        };
+fn group(
+    version: i16,
+    group_id: String,
+    described: Result<Described, Missing>,
+    asks_operations: bool,
+) -> DescribedGroup {
+    let described = match described {
+        Ok(described) => described,
+        Err(missing) => {
+            let is_error = version >= 6;
+            let words = match missing {
+                Missing::NoGroup => format!("Group {group_id} not found."),
+                Missing::OtherProtocol => format!("Group {group_id} is not a classic group."),
+            };
+            return DescribedGroup {
+                error_code: if is_error { Code::GroupIdNotFound } else { Code::None }.wire(),
+                error_message: is_error.then_some(words),
+                group_id,
+                group_state: "Dead".into(),
+                ..DescribedGroup::default()
+            };
+        }
     };
     let text = |name: Option<Name>| name.map(|name| name.to_string()).unwrap_or_default();
     DescribedGroup {
@@ -77,10 +89,15 @@ mod tests {
     use crate::kafka::wire::{Message, Writer};
 
     #[test]
-    fn an_unknown_group_is_dead_and_from_v6_an_error() {
-        for version in 0..=6 {
-            let group = group(version, "g".into(), None, true);
-            let expected = if version >= 6 { (69, Some("Group g not found.")) } else { (0, None) };
+    fn a_group_that_is_no_classic_one_is_dead_and_from_v6_an_error() {
+        let cases = [Missing::NoGroup, Missing::OtherProtocol].into_iter().flat_map(|m| (0..=6).map(move |v| (m, v)));
+        for (missing, version) in cases {
+            let group = group(version, "g".into(), Err(missing), true);
+            let words = match missing {
+                Missing::NoGroup => "Group g not found.",
+                Missing::OtherProtocol => "Group g is not a classic group.",
+            };
+            let expected = if version >= 6 { (69, Some(words)) } else { (0, None) };
             assert_eq!((group.error_code, group.error_message.as_deref()), expected, "v{version}");
             assert_eq!((&*group.group_state, group.authorized_operations), ("Dead", i32::MIN));
             let response = DescribeGroupsResponse { groups: vec![group], ..Default::default() };

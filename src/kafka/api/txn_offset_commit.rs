@@ -124,10 +124,14 @@ async fn commit(
         generation: request.generation_id_or_member_epoch,
         member: request.member_id.as_str().into(),
         instance: request.group_instance_id.as_deref().map(Into::into),
-        knows_group_not_found: false,
+        knows_group_not_found: true,
         retention_ms: -1,
         offsets,
     };
-    let results = cx.groups.commit_within((producer.id, producer.epoch), commit).await?;
+    let results = cx.groups.commit_within((producer.id, producer.epoch), commit).await.map_err(|code| match code {
+        // Older clients do not know what a member's epoch is.
+        Code::StaleMemberEpoch if version < IDS_FROM => Code::IllegalGeneration,
+        code => code,
+    })?;
     Ok(results.into_iter().map(|result| result.err().map_or(Code::None, Code::from)).collect())
 }

@@ -9,8 +9,8 @@ use tokio::sync::watch;
 
 use super::consumer::{Beat, Beaten, Described as DescribedConsumers, Refused};
 use super::{
-    Command, Commit, Described, Fetch, Fetched, Groups, Heartbeat, Join, Joined, Leave, Listed, Name, Refusal, Reply,
-    Scratch, Settings, Sync, Synced,
+    Command, Commit, Described, Fetch, Fetched, Groups, Heartbeat, Join, Joined, Leave, Listed, Missing, Name, Refusal,
+    Reply, Scratch, Settings, Sync, Synced,
 };
 use crate::engine::catalog::{Born, Create, Kind};
 use crate::engine::ledgers::{Effects, Ledger};
@@ -177,8 +177,10 @@ impl Coordinator {
         }
     }
 
-    /// `None` where there is no such consumer group.
-    pub async fn describe_consumers(&self, groups: Vec<Name>) -> Result<Vec<Option<DescribedConsumers>>, Code> {
+    pub async fn describe_consumers(
+        &self,
+        groups: Vec<Name>,
+    ) -> Result<Vec<Result<DescribedConsumers, Missing>>, Code> {
         match self.ask(Command::DescribeConsumers(groups)).await? {
             Reply::DescribeConsumers(groups) => Ok(groups),
             other => wrong(&other),
@@ -231,8 +233,8 @@ impl Coordinator {
         }
     }
 
-    /// `None` where there is no such group.
-    pub async fn describe(&self, groups: Vec<Name>) -> Result<Vec<Option<Described>>, Code> {
+    /// Classic groups.
+    pub async fn describe(&self, groups: Vec<Name>) -> Result<Vec<Result<Described, Missing>>, Code> {
         match self.ask(Command::Describe(groups)).await? {
             Reply::Describe(groups) => Ok(groups),
             other => wrong(&other),
@@ -250,6 +252,14 @@ impl Coordinator {
     pub async fn delete(&self, groups: Vec<Name>) -> Result<Vec<Result<(), Refusal>>, Code> {
         match self.ask(Command::Delete(groups)).await? {
             Reply::Delete(results) => Ok(results),
+            other => wrong(&other),
+        }
+    }
+
+    /// Takes offsets of a group away: one result per topic.
+    pub async fn delete_offsets(&self, group: Name, topics: Vec<(Name, Vec<i32>)>) -> Committing {
+        match self.ask(Command::DeleteOffsets { group, topics }).await? {
+            Reply::DeleteOffsets(result) => Ok(result?),
             other => wrong(&other),
         }
     }

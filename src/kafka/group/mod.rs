@@ -11,8 +11,9 @@
 //! for every committed offset. Heartbeats, joins and syncs under way stand in the scratch: a restart forgets them, and
 //! gives the members of the log a fresh session.
 //!
-//! `state.rs` what the log folds to · `record.rs` its bytes · `live.rs` a group between two records · `membership.rs`
-//! join, sync, heartbeat, leave · `consumer/` groups of the new protocol (KIP-848) · `offsets.rs` commit, fetch, expiry, deletion.
+//! `say.rs` what is asked and answered · `state.rs` what the log folds to · `record.rs` its bytes · `live.rs` a group
+//! between two records · `membership.rs` join, sync, heartbeat, leave · `consumer/` groups of the new protocol (KIP-848) ·
+//! `offsets.rs` commit, fetch, expiry, deletion.
 
 pub mod consumer;
 pub mod coordinator;
@@ -20,14 +21,13 @@ pub mod live;
 mod membership;
 mod offsets;
 pub mod record;
+pub mod say;
 pub mod state;
 #[cfg(test)]
 mod tests;
 
 use std::collections::{BTreeMap, VecDeque};
 use std::sync::Arc;
-
-use bytes::Bytes;
 
 use crate::config::server::ServerSettings;
 use crate::ids::Timestamp;
@@ -41,6 +41,7 @@ use membership::Room;
 use offsets::Chore;
 pub use record::Record;
 use record::STRING_LIMIT_BYTES;
+pub use say::*;
 pub use state::{Committed, Name, State};
 
 /// The machine of `__consumer_offsets`.
@@ -101,7 +102,7 @@ impl Settings {
             offset_metadata_limit_bytes: settings.offset_metadata_max_bytes,
             offsets_retention_ms: settings.offsets_retention_ms,
             retention_check_ms: settings.offsets_retention_check_interval_ms,
-            consumer: consumer::Settings::default(),
+            consumer: consumer::Settings::of(settings),
         }
     }
 }
@@ -141,6 +142,11 @@ pub enum Command {
     List,
     /// Groups by name; only empty ones go.
     Delete(Vec<Name>),
+    /// Offsets of a group by topic and partition; what a member reads stays.
+    DeleteOffsets {
+        group: Name,
+        topics: Vec<(Name, Vec<i32>)>,
+    },
     /// The offsets that were committed for one life of a stream, in every group: it has been deleted.
     Forget {
         topic: Name,
@@ -164,18 +170,26 @@ pub enum Reply {
     Sync(Result<Synced, Refusal>),
     Heartbeat(Result<(), Refusal>),
     Beat(Result<Beaten, Refused>),
-    /// `None`: no such group, or one of the other protocol.
-    DescribeConsumers(Vec<Option<consumer::Described>>),
+    DescribeConsumers(Vec<Result<consumer::Described, Missing>>),
     Leave(Result<Vec<Result<(), Refusal>>, Refusal>),
     /// One result per committed offset, in order.
     Commit(Result<Vec<Result<(), Refusal>>, Refusal>),
     /// Per group that was asked for, in order.
     Fetch(Vec<Result<Vec<Fetched>, Refusal>>),
-    /// `None`: no such group.
-    Describe(Vec<Option<Described>>),
+    Describe(Vec<Result<Described, Missing>>),
     List(Vec<Listed>),
     Delete(Vec<Result<(), Refusal>>),
+    /// One result per topic.
+    DeleteOffsets(Result<Vec<Result<(), Refusal>>, Refusal>),
     Topics(Vec<(Name, u128)>),
+}
+
+/// Why a group cannot be described.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Missing {
+    NoGroup,
+    /// There is one, and it speaks the other protocol.
+    OtherProtocol,
 }
 
 /// Why the machine says no, as facts.
@@ -204,176 +218,6 @@ pub enum Refusal {
     InvalidRegex,
     SubscribedToTopic,
     UnsupportedVersion,
-}
-
-#[derive(Clone, Debug)]
-pub struct Join {
-    pub group: Name,
-    /// Empty: not yet known.
-    pub member: Name,
-    pub instance: Option<Name>,
-    pub client_id: Name,
-    pub client_host: Name,
-    pub session_timeout_ms: i32,
-    pub rebalance_timeout_ms: i32,
-    pub protocol_type: Name,
-    pub protocols: Vec<(Name, Bytes)>,
-    /// v4+: a dynamic member is first told its id (KIP-394).
-    pub needs_known_id: bool,
-    /// v9+: a leader can be told to keep the assignment (KIP-814).
-    pub may_skip_assignment: bool,
-    /// The random half of the member id, should one be needed.
-    pub fresh: u128,
-}
-
-#[derive(Clone, Debug, PartialEq)]
-pub struct Joined {
-    pub generation: i32,
-    pub protocol_type: Option<Name>,
-    pub protocol: Option<Name>,
-    pub leader: Name,
-    pub member: Name,
-    pub skip_assignment: bool,
-    /// For the leader: everyone, with what they say about themselves under the chosen protocol.
-    pub members: Vec<JoinedMember>,
-}
-
-#[derive(Clone, Debug, PartialEq)]
-pub struct JoinedMember {
-    pub member: Name,
-    pub instance: Option<Name>,
-    pub metadata: Bytes,
-}
-
-#[derive(Clone, Debug, PartialEq)]
-pub struct JoinRefused {
-    pub why: Refusal,
-    /// The id to be used from now on, or the one that was refused.
-    pub member: Name,
-}
-
-#[derive(Clone, Debug)]
-pub struct Sync {
-    pub group: Name,
-    pub generation: i32,
-    pub member: Name,
-    pub instance: Option<Name>,
-    /// v5+: refused where they are not the group's.
-    pub protocol_type: Option<Name>,
-    pub protocol: Option<Name>,
-    /// From the leader only: opaque bytes per member.
-    pub assignments: Vec<(Name, Bytes)>,
-}
-
-#[derive(Clone, Debug, PartialEq)]
-pub struct Synced {
-    pub protocol_type: Option<Name>,
-    pub protocol: Option<Name>,
-    pub assignment: Bytes,
-}
-
-#[derive(Clone, Debug)]
-pub struct Heartbeat {
-    pub group: Name,
-    pub generation: i32,
-    pub member: Name,
-    pub instance: Option<Name>,
-}
-
-#[derive(Clone, Debug)]
-pub struct Leave {
-    pub group: Name,
-    /// Member id (empty: whoever holds the instance) and instance.
-    pub members: Vec<(Name, Option<Name>)>,
-}
-
-#[derive(Clone, Debug)]
-pub struct Commit {
-    pub group: Name,
-    /// Negative, with an empty member: a consumer that manages itself, or an administrator.
-    pub generation: i32,
-    pub member: Name,
-    pub instance: Option<Name>,
-    /// v9+: an unknown group is called that; before, its generation was called illegal.
-    pub knows_group_not_found: bool,
-    /// -1: the operator's.
-    pub retention_ms: i64,
-    pub offsets: Vec<CommitOffset>,
-}
-
-#[derive(Clone, Debug)]
-pub struct CommitOffset {
-    pub topic: Name,
-    pub topic_id: u128,
-    pub partition: i32,
-    pub offset: i64,
-    pub leader_epoch: i32,
-    pub metadata: Name,
-    /// v1 only; -1: now.
-    pub time: i64,
-}
-
-#[derive(Clone, Debug)]
-pub struct Fetch {
-    pub group: Name,
-    /// v9+: the member that asks, and its epoch.
-    pub member: Option<(Name, i32)>,
-    /// Where an open transaction committed something, that is said instead (KIP-447).
-    pub stable: bool,
-    /// `None`: whatever there is. An offset for another life of the stream (another id, both known) is not told.
-    pub topics: Option<Vec<FetchTopic>>,
-}
-
-#[derive(Clone, Debug)]
-pub struct FetchTopic {
-    pub topic: Name,
-    pub topic_id: u128,
-    pub partitions: Vec<i32>,
-}
-
-#[derive(Clone, Debug, PartialEq)]
-pub struct Fetched {
-    pub topic: Name,
-    pub partitions: Vec<(i32, Told)>,
-}
-
-/// What is told of one partition.
-#[derive(Clone, Debug, PartialEq)]
-pub enum Told {
-    Nothing,
-    Offset(Committed),
-    /// An open transaction committed something: ask again.
-    Unstable,
-}
-
-#[derive(Clone, Debug, PartialEq)]
-pub struct Described {
-    pub group: Name,
-    pub phase: Phase,
-    pub protocol_type: Option<Name>,
-    /// Told of a stable group only.
-    pub protocol: Option<Name>,
-    pub members: Vec<DescribedMember>,
-}
-
-#[derive(Clone, Debug, PartialEq)]
-pub struct DescribedMember {
-    pub member: Name,
-    pub instance: Option<Name>,
-    pub client_id: Name,
-    pub client_host: Name,
-    /// Empty unless the group is stable.
-    pub metadata: Bytes,
-    pub assignment: Bytes,
-}
-
-#[derive(Clone, Debug, PartialEq)]
-pub struct Listed {
-    pub group: Name,
-    pub phase: Phase,
-    pub protocol_type: Option<Name>,
-    /// Of a group of the new protocol: its state, as Kafka spells it.
-    pub consumer: Option<&'static str>,
 }
 
 /// What a restart forgets.
@@ -438,6 +282,9 @@ impl Machine for Groups {
     }
 }
 
+/// What is due is seen to in pieces, each a decision of its own: its records must fit into one append.
+const TICK_ALARMS: usize = 256;
+
 /// After a restart, every member that the log knows gets a fresh session.
 fn load(state: &State, scratch: &mut Scratch, now: Timestamp, out: &mut Out) {
     scratch.is_loaded = true;
@@ -477,8 +324,13 @@ fn answer(state: &State, scratch: &mut Scratch, now: Timestamp, ticket: Ticket, 
         }
         Command::DescribeConsumers(groups) => {
             let found = |name: &Name| state.groups.get(name).and_then(|group| group.consumer.as_deref());
+            let missing = |name: &Name| match exists(state, scratch, name) {
+                true => Missing::OtherProtocol,
+                false => Missing::NoGroup,
+            };
             let describe = |group| consumer::describe(group, &scratch.settings.consumer);
-            Reply::DescribeConsumers(groups.iter().map(|name| found(name).map(describe)).collect())
+            let described = groups.iter().map(|name| found(name).map(describe).ok_or_else(|| missing(name)));
+            Reply::DescribeConsumers(described.collect())
         }
         Command::Join(join) => return self::join(state, scratch, now, ticket, join, out),
         Command::Sync(sync) => {
@@ -521,6 +373,9 @@ fn answer(state: &State, scratch: &mut Scratch, now: Timestamp, ticket: Ticket, 
         }
         Command::List => Reply::List(list(state, scratch)),
         Command::Delete(groups) => Reply::Delete(offsets::delete(state, scratch, &groups, out)),
+        Command::DeleteOffsets { group, topics } => {
+            Reply::DeleteOffsets(offsets::delete_offsets(state, scratch, &group, &topics, out))
+        }
         Command::Forget { topic, topic_id } => {
             scratch.chores.push_front(Chore::forget(ticket, topic, topic_id));
             return offsets::chores(state, scratch, now, out);
@@ -576,7 +431,9 @@ fn tick(state: &State, scratch: &mut Scratch, now: Timestamp, out: &mut Out) {
     // Only what is due already: an alarm set meanwhile for this same moment waits for the next tick, so that chores
     // come in bounded pieces.
     let mut due = Vec::new();
-    while let Some(alarm) = scratch.alarms.due(now) {
+    while due.len() < TICK_ALARMS
+        && let Some(alarm) = scratch.alarms.due(now)
+    {
         due.push(alarm);
     }
     let mut has_chores = false;
@@ -639,15 +496,15 @@ fn exists(state: &State, scratch: &Scratch, group: &str) -> bool {
     scratch.live.contains_key(group) || state.groups.contains_key(group)
 }
 
-fn describe(state: &State, scratch: &Scratch, group: &Name) -> Option<Described> {
+fn describe(state: &State, scratch: &Scratch, group: &Name) -> Result<Described, Missing> {
     let Some(live) = scratch.live.get(group) else {
-        let found = state.groups.get(group)?;
+        let found = state.groups.get(group).ok_or(Missing::NoGroup)?;
         if found.consumer.is_some() {
-            return None;
+            return Err(Missing::OtherProtocol);
         }
         let meta = found.meta.as_deref();
         let protocol_type = meta.and_then(|m| m.protocol_type.clone());
-        return Some(Described {
+        return Ok(Described {
             group: group.clone(),
             phase: Phase::Empty,
             protocol_type,
@@ -664,7 +521,7 @@ fn describe(state: &State, scratch: &Scratch, group: &Name) -> Option<Described>
         metadata: member.metadata(protocol.as_deref()),
         assignment: member.assignment.clone(),
     });
-    Some(Described {
+    Ok(Described {
         group: group.clone(),
         phase: live.phase,
         protocol_type: live.protocol_type.clone(),

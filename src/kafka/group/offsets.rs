@@ -134,10 +134,8 @@ fn validate_member_commit(group: &Consumer, commit: &Commit) -> Result<(), Refus
     }
     let member = group.members.get(&commit.member).ok_or(Refusal::UnknownMember)?;
     let current = group.current(&commit.member);
-    if member.classic.is_some() {
-        return if commit.generation == current.epoch { Ok(()) } else { Err(Refusal::IllegalGeneration) };
-    }
-    if !commit.knows_group_not_found {
+    let is_classic = member.classic.is_some();
+    if !is_classic && !commit.knows_group_not_found {
         // Before v9 a client does not know what an epoch is.
         return Err(Refusal::UnsupportedVersion);
     }
@@ -146,7 +144,11 @@ fn validate_member_commit(group: &Consumer, commit: &Commit) -> Result<(), Refus
     };
     let is_fine =
         commit.generation == current.epoch || (commit.generation < current.epoch && commit.offsets.iter().all(holds));
-    if is_fine { Ok(()) } else { Err(Refusal::StaleEpoch) }
+    match is_fine {
+        true => Ok(()),
+        false if is_classic => Err(Refusal::IllegalGeneration),
+        false => Err(Refusal::StaleEpoch),
+    }
 }
 
 /// Whether a member may see offsets; `None` where nobody says who asks.
@@ -236,6 +238,50 @@ pub(super) fn delete(state: &State, scratch: &mut Scratch, groups: &[Name], out:
         });
     }
     results
+}
+
+/// Takes the offsets of these partitions away (KIP-496), unless a member reads the topic: one result per topic. What
+/// members of another kind than consumers read cannot be known.
+pub(super) fn delete_offsets(
+    state: &State,
+    scratch: &Scratch,
+    name: &Name,
+    topics: &[(Name, Vec<i32>)],
+    out: &mut Out,
+) -> Result<Vec<Result<(), Refusal>>, Refusal> {
+    if name.is_empty() {
+        return Err(Refusal::InvalidGroupId);
+    } else if !exists(state, scratch, name) {
+        return Err(Refusal::GroupNotFound);
+    }
+    let live = scratch.live.get(name).filter(|live| live.phase != Phase::Empty);
+    if live.is_some_and(|live| live.protocol_type.as_deref() != Some(CONSUMER)) {
+        return Err(Refusal::GroupNotEmpty);
+    }
+    let group = state.groups.get(name);
+    let consumer = group.and_then(|group| group.consumer.as_deref());
+    let subscribed = live.map(Live::subscribed_topics);
+    let mut results = Vec::new();
+    for (topic, partitions) in topics {
+        let is_subscribed = match &subscribed {
+            None => consumer.is_some_and(|consumer| consumer.is_subscribed(topic)),
+            Some(topics) => topics.as_ref().is_none_or(|topics| topics.contains(topic)),
+        };
+        if is_subscribed {
+            results.push(Err(Refusal::SubscribedToTopic));
+            continue;
+        }
+        results.push(Ok(()));
+        let offsets = group.and_then(|group| group.offsets.get(topic));
+        let is_there = |partition: &i32| {
+            offsets.is_some_and(|offsets| offsets.contains_key(partition)) || state.is_pending(name, topic, *partition)
+        };
+        for partition in partitions.iter().copied().filter(is_there).collect::<BTreeSet<i32>>() {
+            let (group, topic) = (name.clone(), topic.clone());
+            out.push(Step::Write(Record::Offset { group, topic, partition, committed: None }));
+        }
+    }
+    Ok(results)
 }
 
 /// Without this a group that starts at the end where it has no offset would skip what is written to a new partition

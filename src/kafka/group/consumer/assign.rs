@@ -5,12 +5,13 @@
 //! `uniform` keeps what members have and gives each as many as any other, where subscriptions allow it. `range` gives each
 //! member a run of every topic, the same run where topics are alike, so that equal keys meet; members keep their order.
 
+use std::borrow::Cow;
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 use std::sync::Arc;
 
 use imbl::OrdMap;
-use regex::{Regex, RegexBuilder};
+use regex::bytes::{Regex, RegexBuilder};
 
 use super::state::{Assignment, Member, Resolved};
 use crate::kafka::group::Name;
@@ -68,16 +69,51 @@ pub struct Outcome {
 }
 
 /// What an expression may grow to when it is compiled.
-const REGEX_LIMIT_BYTES: usize = 1 << 20;
+const REGEX_LIMIT_BYTES: usize = 256 << 10;
+/// Different expressions of one group: each is kept with all that it stands for.
+pub const REGEXES_LIMIT: usize = 64;
+/// What all expressions of one group stand for, in bytes of names, at most: it must fit into one decision's records.
+const RESOLVED_LIMIT_BYTES: usize = 8 << 20;
+/// What one member can be given, in bytes of its record, at most: a million and a half of partitions.
+const GIVEN_LIMIT_BYTES: usize = 12 << 20;
 
 /// The expression as RE2 would take it: a whole name must match. `None`: malformed, or it explodes.
 pub fn compile(regex: &str) -> Option<Regex> {
-    let whole = format!("^(?:{regex})$");
-    let mut builder = RegexBuilder::new(&whole);
-    builder.size_limit(REGEX_LIMIT_BYTES).dfa_size_limit(REGEX_LIMIT_BYTES).nest_limit(64);
+    let regex = unquoted(regex);
+    let build = |text: &str, unicode: bool| {
+        let mut builder = RegexBuilder::new(text);
+        builder.unicode(unicode).size_limit(REGEX_LIMIT_BYTES).dfa_size_limit(REGEX_LIMIT_BYTES).nest_limit(64);
+        builder.build().ok()
+    };
+    // Classes are RE2's, of ASCII, and much smaller; only `\p` needs all of Unicode.
+    let build = |text: &str| build(text, false).or_else(|| build(text, true));
     // What the parentheses close must not be what the client opened.
-    RegexBuilder::new(regex).size_limit(REGEX_LIMIT_BYTES).nest_limit(64).build().ok()?;
-    builder.build().ok()
+    build(&regex)?;
+    build(&format!("^(?:{regex})$"))
+}
+
+/// `\Q…\E`, which our engine does not know, as the same characters escaped one by one.
+fn unquoted(regex: &str) -> Cow<'_, str> {
+    if !regex.contains("\\Q") {
+        return regex.into();
+    }
+    let (mut out, mut rest) = (String::with_capacity(regex.len()), regex);
+    while let Some(at) = rest.find('\\') {
+        let (before, escape) = rest.split_at(at);
+        out.push_str(before);
+        if let Some(quoted) = escape.strip_prefix("\\Q") {
+            let (literal, after) = quoted.split_once("\\E").unwrap_or((quoted, ""));
+            out.push_str(&regex::escape(literal));
+            rest = after;
+        } else {
+            // The backslash and what it escapes, which may be another one.
+            let end = escape.char_indices().nth(2).map_or(escape.len(), |(end, _)| end);
+            out.push_str(&escape[..end]);
+            rest = &escape[end..];
+        }
+    }
+    out.push_str(rest);
+    out.into()
 }
 
 impl Work {
@@ -108,7 +144,14 @@ impl Work {
             wanted.insert(id, topics);
         }
         let found = all.iter().filter_map(|name| self.topics.topic(name).map(|(id, n)| (*name, id, n)));
-        let topics: Vec<Topic> = found.map(|(name, id, partitions)| Topic { name, id, partitions }).collect();
+        let mut topics: Vec<Topic> = found.map(|(name, id, partitions)| Topic { name, id, partitions }).collect();
+        // Whoever came to have all of it must fit into a record.
+        let mut room_bytes = GIVEN_LIMIT_BYTES;
+        let bytes = |topic: &Topic| 32 + 8 * usize::try_from(topic.partitions).unwrap_or(0);
+        topics.retain(|topic| {
+            let fits = room_bytes.checked_sub(bytes(topic)).map(|left| room_bytes = left);
+            fits.is_some()
+        });
         let hash = hash(&topics);
         let members: Vec<Taker> = self.takers(&wanted);
         let targets = match self.assignor {
@@ -128,11 +171,14 @@ impl Work {
         if found.is_empty() {
             return found;
         }
+        let mut room_bytes = RESOLVED_LIMIT_BYTES;
         self.topics.visit(&mut |name| {
             for (regex, compiled) in &compiled {
-                if compiled.as_ref().is_some_and(|compiled| compiled.is_match(name))
+                if compiled.as_ref().is_some_and(|compiled| compiled.is_match(name.as_bytes()))
+                    && let Some(left) = room_bytes.checked_sub(name.len() + 2)
                     && let Some(topics) = found.get_mut(*regex)
                 {
+                    room_bytes = left;
                     topics.push(name.clone());
                 }
             }

@@ -21,6 +21,7 @@ use std::collections::BTreeMap;
 use std::sync::{Arc, OnceLock};
 
 use super::Name;
+use crate::config::server::ServerSettings;
 use crate::ids::Timestamp;
 use crate::ledger::Ticket;
 use assign::{Assignor, Outcome, Topics, Work};
@@ -108,6 +109,8 @@ pub struct Settings {
     /// The first is the default.
     pub assignors: Vec<Assignor>,
     pub migration: Migration,
+    /// `group.limit.bytes`: all that the members of one group say about themselves, with their keys.
+    pub limit_bytes: usize,
     /// How many steps an assignment may take within the machine's own turn; Kafka has no key for it.
     pub inline_limit: usize,
 }
@@ -120,7 +123,28 @@ impl Default for Settings {
             max_size: i32::MAX as usize,
             assignors: vec![Assignor::Uniform, Assignor::Range],
             migration: Migration::Bidirectional,
+            limit_bytes: 8 << 20,
             inline_limit: 8192,
+        }
+    }
+}
+
+impl Settings {
+    pub fn of(settings: &ServerSettings) -> Settings {
+        let ms = |ms: i64| i32::try_from(ms).unwrap_or(i32::MAX);
+        Settings {
+            session_timeout_ms: ms(settings.group_consumer_session_timeout_ms),
+            heartbeat_interval_ms: ms(settings.group_consumer_heartbeat_interval_ms),
+            max_size: settings.group_consumer_max_size,
+            assignors: settings.group_consumer_assignors.iter().filter_map(|name| Assignor::of(name)).collect(),
+            migration: match settings.group_consumer_migration_policy.as_str() {
+                "disabled" => Migration::Disabled,
+                "upgrade" => Migration::Upgrade,
+                "downgrade" => Migration::Downgrade,
+                _ => Migration::Bidirectional,
+            },
+            limit_bytes: settings.group_limit_bytes,
+            ..Settings::default()
         }
     }
 }

@@ -1,10 +1,10 @@
 //! One consumer group during one decision: a heartbeat, a leave, an end of time, an assignment that has come. Works on a
 //! copy of the group that follows every record it writes.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, OnceLock};
 
-use super::assign::{Assignor, Outcome, Topics, Work, compile};
+use super::assign::{Assignor, Outcome, REGEXES_LIMIT, Topics, Work, compile};
 use super::reconcile::{is_part_of, reconcile};
 use super::state::{AWAY, Assignment, Change, Consumer, Current, Epoch, Held, Member, Phase, Resolved, Target};
 use super::{Beat, Beaten, Described, DescribedMember, Job, Live, Refused, Session, Settings, partitions};
@@ -24,6 +24,9 @@ pub(in crate::kafka::group) struct Room<'a> {
     pub now: Timestamp,
     pub out: &'a mut Out,
 }
+
+/// Records of one member whose keys name it and the group.
+const KEYS: usize = 4;
 
 enum Answer {
     Now(Beaten),
@@ -103,6 +106,7 @@ impl Room<'_> {
             beat.member = format!("{:032x}", beat.fresh).into();
         }
         let id = beat.member.clone();
+        self.fits(&beat)?;
         self.admit(&beat)?;
         self.update(&beat);
         let is_planned = self.plan();
@@ -115,6 +119,36 @@ impl Room<'_> {
                 && (beat.topics.is_some() || beat.regex.is_some())
                 && beat.owned.is_some());
         Ok(Answer::Now(self.step(&id, beat.owned.as_ref(), is_full)))
+    }
+
+    /// Whether what the member says about itself can be kept beside all the others.
+    fn fits(&self, beat: &Beat) -> Result<(), Refused> {
+        let holder = beat.instance.as_ref().and_then(|instance| self.group.instance(instance));
+        let old = self.group.members.get(&beat.member).or_else(|| self.group.members.get(holder?));
+        let member = self.merged(beat, old.map(|old| &**old));
+        // Its id, and the keys of its records.
+        let keys = |id: &Name| KEYS * (self.name.len() + id.len());
+        let (old_bytes, bytes) = (old.map_or(0, |old| old.bytes()), member.bytes());
+        let limit = self.settings.limit_bytes;
+        if bytes <= old_bytes && self.group.members.contains_key(&beat.member) {
+            return Ok(());
+        } else if bytes + keys(&beat.member) > limit {
+            return Err(Refused::new(Refusal::InvalidRequest, "The member says more about itself than can be kept."));
+        }
+        let ids: usize = self.group.members.keys().map(keys).sum();
+        if self.group.bytes() - old_bytes + bytes + ids + keys(&beat.member) > limit {
+            let words = format!("All members together say more about themselves than {limit} bytes.");
+            return Err(Refused::new(Refusal::GroupFull, words));
+        }
+        let is_new = |regex: &Name| !self.group.members.values().any(|m| m.regex.as_ref() == Some(regex));
+        if member.regex.as_ref().is_some_and(is_new) {
+            let regexes: BTreeSet<&Name> = self.group.members.values().filter_map(|m| m.regex.as_ref()).collect();
+            if regexes.len() >= REGEXES_LIMIT {
+                let words = format!("The members subscribe by {REGEXES_LIMIT} different expressions already.");
+                return Err(Refused::new(Refusal::GroupFull, words));
+            }
+        }
+        Ok(())
     }
 
     /// Whether this member may speak, and makes it known if it is new. A member that joins again under its own id has
@@ -176,10 +210,8 @@ impl Room<'_> {
         self.put(Change::Current(new.clone(), Some(Arc::new(current))));
     }
 
-    /// What the member says about itself; another subscription is a new question.
-    fn update(&mut self, beat: &Beat) {
-        let old = self.group.members.get(&beat.member).cloned();
-        let from = old.as_deref();
+    /// What the member says about itself now, and what it said before where it says nothing.
+    fn merged(&self, beat: &Beat, from: Option<&Member>) -> Member {
         let mut topics = beat.topics.clone().or_else(|| from.map(|m| m.topics.clone())).unwrap_or_default();
         topics.sort();
         topics.dedup();
@@ -187,7 +219,7 @@ impl Room<'_> {
             Some(regex) => Some(regex.clone()).filter(|regex| !regex.is_empty()),
             None => from.and_then(|m| m.regex.clone()),
         };
-        let member = Member {
+        Member {
             instance: beat.instance.clone().or_else(|| from.and_then(|m| m.instance.clone())),
             rack: beat.rack.clone().or_else(|| from.and_then(|m| m.rack.clone())),
             client_id: beat.client_id.clone(),
@@ -197,7 +229,14 @@ impl Room<'_> {
             rebalance_timeout_ms: beat.rebalance_timeout_ms.or(from.map(|m| m.rebalance_timeout_ms)).unwrap_or(-1),
             assignor: beat.assignor.clone().or_else(|| from.and_then(|m| m.assignor.clone())),
             classic: None,
-        };
+        }
+    }
+
+    /// Another subscription is a new question.
+    fn update(&mut self, beat: &Beat) {
+        let old = self.group.members.get(&beat.member).cloned();
+        let from = old.as_deref();
+        let member = self.merged(beat, from);
         if from == Some(&member) {
             return;
         }

@@ -8,6 +8,7 @@ use bytes::Bytes;
 use imbl::OrdMap;
 
 use crate::kafka::group::Name;
+use crate::kafka::group::live::protocols_bytes;
 
 /// Topic id to partitions.
 pub type Assignment = BTreeMap<u128, BTreeSet<i32>>;
@@ -30,6 +31,8 @@ pub struct Consumer {
     owners: OrdMap<(u128, i32), Name>,
     /// Folded from `members`: instance to member.
     instances: OrdMap<Name, Name>,
+    /// Folded from `members`: all that they say about themselves.
+    bytes: usize,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -154,6 +157,8 @@ impl Consumer {
                 {
                     self.instances.remove(&instance);
                 }
+                let bytes = |member: Option<&Arc<Member>>| member.map_or(0, |member| member.bytes());
+                self.bytes = self.bytes - bytes(self.members.get(id)) + bytes(member.as_ref());
                 if let Some(instance) = member.as_ref().and_then(|member| member.instance.clone()) {
                     self.instances.insert(instance, id.clone());
                 }
@@ -237,6 +242,11 @@ impl Consumer {
         self.instances.get(instance)
     }
 
+    /// About as many as all that the members say about themselves takes in records.
+    pub fn bytes(&self) -> usize {
+        self.bytes
+    }
+
     /// Every topic that any member wants, by name or by expression.
     pub fn subscribed(&self) -> BTreeSet<Name> {
         let mut topics: BTreeSet<Name> = BTreeSet::new();
@@ -266,6 +276,19 @@ impl Consumer {
         }
     }
 }
+
+impl Member {
+    /// About as many as it takes in its record.
+    pub fn bytes(&self) -> usize {
+        let optional = [&self.instance, &self.rack, &self.regex, &self.assignor].into_iter().flatten();
+        let names = [&self.client_id, &self.client_host].into_iter().chain(optional).chain(&self.topics);
+        let classic = self.classic.as_ref().map_or(0, |classic| protocols_bytes(&classic.protocols));
+        MEMBER_BYTES + names.map(|name| name.len() + 2).sum::<usize>() + classic
+    }
+}
+
+/// What a member's record takes whatever it says.
+const MEMBER_BYTES: usize = 32;
 
 impl Current {
     pub fn is_reconciled(&self, target_epoch: i32) -> bool {

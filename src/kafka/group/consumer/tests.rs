@@ -1,6 +1,7 @@
 //! Scenarios of consumer groups on a bench with virtual time: what a member says, what it hears, and when.
 
 mod assignors;
+mod limits;
 mod random;
 
 use super::*;
@@ -97,7 +98,7 @@ fn given(beaten: Result<Beaten, Refusal>) -> (i32, Option<Assignment>) {
 
 fn describe(bench: &mut Bench) -> Option<Described> {
     match bench.call(Command::DescribeConsumers(vec!["g".into()])) {
-        Reply::DescribeConsumers(mut groups) => groups.remove(0),
+        Reply::DescribeConsumers(mut groups) => groups.remove(0).ok(),
         other => panic!("{other:?}"),
     }
 }

@@ -523,7 +523,7 @@ fn groups_are_described_and_listed_in_every_phase() {
     assert_eq!(phase(&mut bench), Some(Phase::Completing));
     settle(&mut bench, std::slice::from_ref(&first));
     let Reply::Describe(groups) = bench.call(Command::Describe(vec!["g".into(), "nobody".into()])) else { panic!() };
-    let [Some(group), None] = &groups[..] else { panic!("{groups:?}") };
+    let [Ok(group), Err(Missing::NoGroup)] = &groups[..] else { panic!("{groups:?}") };
     assert_eq!((group.protocol.as_deref(), group.protocol_type.as_deref()), (Some("range"), Some("consumer")));
     let member = &group.members[0];
     assert_eq!((&*member.client_id, &*member.client_host), ("app", "/127.0.0.1"));

@@ -354,3 +354,28 @@ fn a_member_that_is_not_of_this_generation_commits_nothing_in_a_transaction() {
     assert_eq!(commit_within(&mut bench, 7, unknown), Err(Refusal::IllegalGeneration));
     assert!(bench.log.is_empty());
 }
+
+#[test]
+fn offsets_are_taken_away_unless_a_member_reads_the_topic() {
+    let mut bench = bench();
+    let delete = |bench: &mut Bench, group: &str| {
+        let topics = vec![("t".into(), vec![0, 9]), ("u".into(), vec![0])];
+        match bench.call(Command::DeleteOffsets { group: group.into(), topics }) {
+            Reply::DeleteOffsets(result) => result,
+            other => panic!("{other:?}"),
+        }
+    };
+    assert_eq!(delete(&mut bench, ""), Err(Refusal::InvalidGroupId));
+    assert_eq!(delete(&mut bench, "g"), Err(Refusal::GroupNotFound));
+    let members = stable(&mut bench, vec![newcomer(1)]);
+    commit(&mut bench, by(&members[0], vec![offset("t", 0, 1), offset("u", 0, 1)])).expect("committed");
+    assert_eq!(delete(&mut bench, "g"), Ok(vec![Err(Refusal::SubscribedToTopic), Ok(())]));
+    assert_eq!((committed(&bench, "t", 0), committed(&bench, "u", 0)), (Some(1), None));
+    leave(&mut bench, &[(&members[0].member, None)]);
+    assert_eq!(delete(&mut bench, "g"), Ok(vec![Ok(()), Ok(())]));
+    assert_eq!(committed(&bench, "t", 0), None);
+    let worker = Join { protocol_type: "connect".into(), ..newcomer(2) };
+    stable(&mut bench, vec![worker]);
+    assert_eq!(delete(&mut bench, "g"), Err(Refusal::GroupNotEmpty), "nobody knows what its members read");
+    bench.check_laws();
+}

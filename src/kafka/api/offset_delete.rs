@@ -1,0 +1,60 @@
+//! OffsetDelete (47): committed offsets of a group are taken away, unless a member reads the topic (KIP-496).
+//!
+//! Serves v0. Of classic groups and consumer groups; one whose members are no consumers must be empty.
+
+use std::sync::Arc;
+
+use super::{Answer, Api};
+use crate::engine::Catalog;
+use crate::kafka::cx::{self, Call, Cx};
+use crate::kafka::error::Code;
+use crate::kafka::group::{Name, Refusal};
+use crate::kafka::wire::messages::offset_delete::{
+    OffsetDeleteRequest, OffsetDeleteRequestTopic, OffsetDeleteResponse, OffsetDeleteResponsePartition,
+    OffsetDeleteResponseTopic,
+};
+
+pub struct OffsetDelete;
+
+impl Api for OffsetDelete {
+    type Request = OffsetDeleteRequest;
+    type Response = OffsetDeleteResponse;
+
+    async fn handle(cx: Arc<Cx>, _: Call, request: OffsetDeleteRequest) -> Answer<OffsetDeleteResponse> {
+        let catalog = cx.engine.catalog();
+        let there = |topic: &&OffsetDeleteRequestTopic| is_there(&catalog, topic);
+        let partitions =
+            |topic: &OffsetDeleteRequestTopic| topic.partitions.iter().map(|p| p.partition_index).collect();
+        let topics: Vec<(Name, Vec<i32>)> =
+            request.topics.iter().filter(there).map(|topic| (topic.name.as_str().into(), partitions(topic))).collect();
+        Answer::Now(match cx.groups.delete_offsets(request.group_id.into(), topics).await {
+            Ok(results) => response(&catalog, request.topics, results),
+            Err(code) => OffsetDeleteResponse { error_code: code.wire(), ..OffsetDeleteResponse::default() },
+        })
+    }
+}
+
+fn is_there(catalog: &Catalog, topic: &OffsetDeleteRequestTopic) -> bool {
+    cx::topic(catalog, &topic.name).is_some()
+}
+
+fn response(
+    catalog: &Catalog,
+    topics: Vec<OffsetDeleteRequestTopic>,
+    results: Vec<Result<(), Refusal>>,
+) -> OffsetDeleteResponse {
+    let mut results = results.into_iter();
+    let topic = |topic: OffsetDeleteRequestTopic| {
+        let code = match is_there(catalog, &topic) {
+            true => results.next().and_then(Result::err).map_or(Code::None, Code::from),
+            false => Code::UnknownTopicOrPartition,
+        };
+        let error_code = code.wire();
+        let partition = |index: i32| OffsetDeleteResponsePartition { partition_index: index, error_code };
+        OffsetDeleteResponseTopic {
+            name: topic.name,
+            partitions: topic.partitions.into_iter().map(|p| partition(p.partition_index)).collect(),
+        }
+    };
+    OffsetDeleteResponse { topics: topics.into_iter().map(topic).collect(), ..OffsetDeleteResponse::default() }
+}
