@@ -46,6 +46,10 @@ metrics! {
         "Requests of AWS SDKs that were answered with an error, by error.";
     AWS_OVER_LIMIT: By<Counter> = "interfluve_aws_over_limit_total{limit}",
         "Records and calls over a limit that AWS has for each shard; refused only where limits are enforced.";
+    KINESIS_ANSWER_BYTES: Gauge = "interfluve_kinesis_answer_bytes",
+        "Memory of answers to GetRecords that have not been sent yet.";
+    KINESIS_ANSWERS_REFUSED: Counter = "interfluve_kinesis_answers_refused_total",
+        "GetRecords calls refused because kinesis.answers.limit.bytes was in use.";
     SKIPPED_RECORDS: By<Counter> = "interfluve_skipped_records_total{reason}",
         "Records that exist and could not be shown to a reader of one face.";
     APPENDED_RECORDS: Counter = "interfluve_appended_records_total",

@@ -225,7 +225,7 @@ fn start_aws(
     pages: Router,
     stop: &Stop,
 ) {
-    let kinesis = Arc::new(Kinesis::new(engine.clone(), settings.kinesis_creating_ms, settings.kinesis_limits));
+    let kinesis = Arc::new(Kinesis::new(engine.clone(), kinesis::Settings::of(settings)));
     let ms = |ms: i64| u64::try_from(ms).unwrap_or(0);
     let door = Door {
         engine: engine.clone(),

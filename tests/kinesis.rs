@@ -10,5 +10,7 @@ mod malformed;
 mod operations;
 #[path = "kinesis/reads.rs"]
 mod reads;
+#[path = "kinesis/slow.rs"]
+mod slow;
 #[path = "kinesis/wire.rs"]
 mod wire;

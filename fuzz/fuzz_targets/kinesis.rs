@@ -3,6 +3,7 @@
 #![no_main]
 
 use std::cell::RefCell;
+use std::mem::ManuallyDrop;
 use std::sync::Arc;
 
 use bytes::Bytes;
@@ -10,9 +11,8 @@ use interfluve::aws::body::Paid;
 use interfluve::aws::door::{Call, Caller, Operations};
 use interfluve::chance::Chance;
 use interfluve::clock::Clock;
-use interfluve::config::server::ShardLimits;
 use interfluve::engine::{self, Driver, Engine};
-use interfluve::kinesis::{Kinesis, api};
+use interfluve::kinesis::{self, Kinesis, api};
 use interfluve::store::memory::MemDisk;
 use interfluve_fuzz::counted;
 use libfuzzer_sys::fuzz_target;
@@ -35,7 +35,7 @@ impl World {
             Engine::open(engine::Options::default(), disk, Clock::System, Chance::seeded(7), Driver::Threads).await
         });
         let (engine, _) = engine.expect("an engine opens on an empty disk");
-        let operations = api::operations(&Arc::new(Kinesis::new(engine.clone(), 0, ShardLimits::Off)));
+        let operations = api::operations(&Arc::new(Kinesis::new(engine.clone(), kinesis::Settings::default())));
         let world = World { runtime, engine, operations, asked: 0 };
         world.ask("CreateStream", br#"{"StreamName":"s","ShardCount":2}"#.to_vec());
         world
@@ -51,24 +51,21 @@ impl World {
     }
 }
 
-impl Drop for World {
-    fn drop(&mut self) {
-        self.runtime.block_on(self.engine.close());
-    }
-}
-
+// Never dropped at the end of the thread, where the runtime's own memory of it is gone already.
 thread_local! {
-    static WORLD: RefCell<Option<World>> = const { RefCell::new(None) };
+    static WORLD: RefCell<ManuallyDrop<Option<World>>> = const { RefCell::new(ManuallyDrop::new(None)) };
 }
 
 fuzz_target!(|data: &[u8]| {
     let [which, body @ ..] = data else { return };
     WORLD.with_borrow_mut(|world| {
         if world.as_ref().is_none_or(|world| world.asked >= 500) {
-            *world = None;
-            *world = Some(World::new());
+            if let Some(old) = world.take() {
+                old.runtime.block_on(old.engine.close());
+            }
+            **world = Some(World::new());
         }
-        let Some(world) = world else { return };
+        let Some(world) = world.as_mut() else { return };
         world.asked += 1;
         let nth = usize::from(*which) % world.operations.len();
         let name = world.operations.keys().nth(nth).expect("an operation");

@@ -13,6 +13,7 @@
 use std::collections::BTreeMap;
 use std::future::Future;
 use std::io;
+use std::net::SocketAddr;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::time::Duration;
@@ -35,6 +36,7 @@ use tower_service::Service;
 use super::begun::{Begun, Spoken, first_bytes};
 use super::body::{self, BodyError, Paid};
 use super::error::Failure;
+use super::sending::Sending;
 use super::sigv4;
 use crate::accept::Accept;
 use crate::caught::caught;
@@ -78,6 +80,8 @@ pub struct Limits {
     /// From the end of the header to the end of the body.
     pub body_ms: u64,
     pub body_bytes: usize,
+    /// A client that takes none of its answer for so long (or at most twice as long) is given up.
+    pub write_ms: u64,
     /// How long requests may take to finish after the door was told to close.
     pub drain_ms: u64,
 }
@@ -89,6 +93,7 @@ impl Default for Limits {
             header_ms: 60_000,
             body_ms: 60_000,
             body_bytes: 16 * 1024 * 1024,
+            write_ms: 60_000,
             drain_ms: 10_000,
         }
     }
@@ -137,8 +142,8 @@ pub async fn serve(mut door: Door, listener: TcpListener, shutdown: impl Future<
             let _ = socket.set_nodelay(true);
             let limit = Duration::from_millis(door.limits.header_ms);
             match tokio::time::timeout(limit, first_bytes(socket)).await {
-                Ok(Ok(Spoken::Http1(io))) => http1(door, io, closed).await,
-                Ok(Ok(Spoken::Http2(io))) => http2(door, io, closed).await,
+                Ok(Ok(Spoken::Http1(io))) => http1(door, peer, io, closed).await,
+                Ok(Ok(Spoken::Http2(io))) => http2(door, peer, io, closed).await,
                 Ok(Ok(Spoken::Tls)) => {
                     metrics::CONNECTIONS_REFUSED.of("foreign protocol").inc();
                     tracing::warn!(%peer, "TLS arrived on the AWS port, which speaks clear text: use http://; closed");
@@ -196,19 +201,23 @@ impl Drop for Open {
     }
 }
 
-async fn http1(door: Arc<Door>, io: Begun, closed: watch::Receiver<bool>) {
+async fn http1(door: Arc<Door>, peer: SocketAddr, io: Begun, closed: watch::Receiver<bool>) {
     let timeout = Duration::from_millis(door.limits.header_ms);
-    let service = hyper::service::service_fn(move |request| answer(door.clone(), request));
+    let served = Served::new(&door, peer, closed);
+    let sending = served.sending.clone();
+    let service = hyper::service::service_fn(move |request| answer(door.clone(), sending.clone(), request));
     let connection = hyper::server::conn::http1::Builder::new()
         .timer(TokioTimer::new())
         .header_read_timeout(timeout)
         .max_buf_size(64 * 1024)
         .serve_connection(TokioIo::new(io), service);
-    until_told(connection, |connection| connection.graceful_shutdown(), closed).await;
+    served.run(connection, |connection| connection.graceful_shutdown()).await;
 }
 
-async fn http2(door: Arc<Door>, io: Begun, closed: watch::Receiver<bool>) {
-    let service = hyper::service::service_fn(move |request| answer(door.clone(), request));
+async fn http2(door: Arc<Door>, peer: SocketAddr, io: Begun, closed: watch::Receiver<bool>) {
+    let served = Served::new(&door, peer, closed);
+    let sending = served.sending.clone();
+    let service = hyper::service::service_fn(move |request| answer(door.clone(), sending.clone(), request));
     let connection = hyper::server::conn::http2::Builder::new(TokioExecutor::new())
         .timer(TokioTimer::new())
         .max_concurrent_streams(256)
@@ -219,24 +228,47 @@ async fn http2(door: Arc<Door>, io: Begun, closed: watch::Receiver<bool>) {
         .keep_alive_interval(Duration::from_secs(30))
         .keep_alive_timeout(Duration::from_secs(30))
         .serve_connection(TokioIo::new(io), service);
-    until_told(connection, |connection| connection.graceful_shutdown(), closed).await;
+    served.run(connection, |connection| connection.graceful_shutdown()).await;
 }
 
-/// Serves a connection until it ends; when the door closes, until what is under way has been answered.
-async fn until_told<C>(connection: C, finish: impl FnOnce(Pin<&mut C>), mut closed: watch::Receiver<bool>)
-where
-    C: Future<Output = hyper::Result<()>>,
-{
-    let mut connection = std::pin::pin!(connection);
-    let ended = tokio::select! {
-        ended = connection.as_mut() => ended,
-        () = told(&mut closed) => {
-            finish(connection.as_mut());
-            connection.await
+/// A connection that is served, whatever it speaks.
+struct Served {
+    peer: SocketAddr,
+    sending: Arc<Sending>,
+    write_ms: u64,
+    closed: watch::Receiver<bool>,
+}
+
+impl Served {
+    fn new(door: &Door, peer: SocketAddr, closed: watch::Receiver<bool>) -> Served {
+        Served { peer, sending: Arc::default(), write_ms: door.limits.write_ms, closed }
+    }
+
+    /// Until the connection ends, or its client takes nothing any more; when the door closes, until what is under way has
+    /// been answered.
+    async fn run<C>(mut self, connection: C, finish: impl FnOnce(Pin<&mut C>))
+    where
+        C: Future<Output = hyper::Result<()>>,
+    {
+        let mut connection = std::pin::pin!(connection);
+        let serving = async {
+            tokio::select! {
+                ended = connection.as_mut() => ended,
+                () = told(&mut self.closed) => {
+                    finish(connection.as_mut());
+                    connection.await
+                }
+            }
+        };
+        tokio::select! {
+            ended = serving => if let Err(error) = ended {
+                tracing::debug!(peer = %self.peer, %error, "an HTTP connection ended early");
+            },
+            () = self.sending.stalled(self.write_ms) => {
+                metrics::CONNECTIONS_REFUSED.of("deaf").inc();
+                tracing::warn!(peer = %self.peer, "closed a connection on the AWS port: the client does not read its answer");
+            }
         }
-    };
-    if let Err(error) = ended {
-        tracing::debug!(%error, "an HTTP connection ended early");
     }
 }
 
@@ -247,7 +279,11 @@ async fn told(closed: &mut watch::Receiver<bool>) {
 }
 
 /// Answers one request. Never fails: what goes wrong is an answer too, and so is a panic.
-async fn answer(door: Arc<Door>, request: Request<Incoming>) -> Result<Response, std::convert::Infallible> {
+async fn answer(
+    door: Arc<Door>,
+    sending: Arc<Sending>,
+    request: Request<Incoming>,
+) -> Result<Response, std::convert::Infallible> {
     let request = request.map(Body::new);
     let marks = Marks::new(&door, request.method(), request.headers());
     if matches!(*request.method(), Method::GET | Method::HEAD) {
@@ -259,7 +295,7 @@ async fn answer(door: Arc<Door>, request: Request<Incoming>) -> Result<Response,
             Ok(Err(never)) => match never {},
             Err(why) => panicked("a page", &why, &marks),
         };
-        return Ok(marks.dress(plain));
+        return Ok(marks.dress(plain, &sending));
     }
     let target = text(request.headers(), TARGET).unwrap_or("");
     let operation = door.operations.get_key_value(target).map_or("none", |(target, _)| short(target));
@@ -270,7 +306,7 @@ async fn answer(door: Arc<Door>, request: Request<Incoming>) -> Result<Response,
     if let Some(error) = plain.error {
         metrics::AWS_ERRORS.of(error).inc();
     }
-    Ok(marks.dress(plain))
+    Ok(marks.dress(plain, &sending))
 }
 
 /// Tells of a panic, and what its client is answered.
@@ -429,8 +465,8 @@ impl Marks {
     }
 
     /// Adds the headers every answer has: ids, CORS, type.
-    fn dress(self, plain: Plain) -> Response {
-        let mut response = Response::new(Body::from(plain.body));
+    fn dress(self, plain: Plain, sending: &Arc<Sending>) -> Response {
+        let mut response = Response::new(Body::new(sending.body(plain.body)));
         *response.status_mut() = plain.status;
         let headers = response.headers_mut();
         let mut chance = Chance(self.seed);

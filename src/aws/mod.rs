@@ -8,5 +8,6 @@ pub mod body;
 pub mod door;
 pub mod error;
 pub mod json;
+pub mod sending;
 pub mod sigv4;
 pub mod write;

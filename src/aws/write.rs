@@ -32,6 +32,16 @@ impl Out {
         self.buf.is_empty()
     }
 
+    /// What the buffer can hold without growing.
+    pub fn capacity(&self) -> usize {
+        self.buf.capacity()
+    }
+
+    /// Makes the buffer hold `bytes` in all, and no more than that.
+    pub fn reserve_upto(&mut self, bytes: usize) {
+        self.buf.reserve_exact(bytes.saturating_sub(self.buf.len()));
+    }
+
     /// Begins an object as the next value.
     pub fn begin(&mut self) {
         self.separate();

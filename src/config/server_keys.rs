@@ -161,6 +161,34 @@ const OWN: &[Key] = &[
         "AWS's limits of each shard (1,000 records and 1 MiB written, 5 reads and 2 MiB read each second). `off`: none; \
          `warn`: what AWS would refuse is counted; `enforce`: it is refused as AWS does.",
     ),
+    key(
+        "kinesis.answers.limit.bytes",
+        Section::Limits,
+        whole(16 * MIB, 4095 * MIB, Unit::Bytes),
+        "67108864",
+        "Memory for answers to GetRecords that their readers have not taken yet; beyond it calls are refused as too fast.",
+    ),
+    key(
+        "kinesis.reads.limit",
+        Section::Limits,
+        whole(1, 10_000, Unit::Count),
+        "16",
+        "GetRecords calls that may hold opened batches at one time; the next one waits for its turn.",
+    ),
+    key(
+        "kinesis.open.limit.bytes",
+        Section::Limits,
+        whole(MIB, INT, Unit::Bytes),
+        "67108864",
+        "Most bytes that come out of one compressed batch for GetRecords; one that holds more is skipped and counted.",
+    ),
+    key(
+        "kinesis.open.limit.ratio",
+        Section::Limits,
+        whole(1, INT, Unit::Count),
+        "100000",
+        "The same for each byte that went in, beyond the first MiB.",
+    ),
     // ── groups and producers
     key(
         "group.initial.rebalance.delay.ms",

@@ -3,6 +3,7 @@
 //! and the buckets of limits are kept for speed and forgotten at a restart.)
 
 pub mod api;
+pub mod budget;
 pub mod error;
 pub mod iterator;
 pub mod limits;
@@ -18,21 +19,61 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use tokio::sync::Semaphore;
 
-use crate::config::server::ShardLimits;
+use crate::config::server::{ServerSettings, ShardLimits};
 use crate::config::stream::StreamSettings;
 use crate::engine::Engine;
 use crate::engine::catalog::Stream;
 use crate::ids::StreamId;
 use crate::metrics;
+use crate::record::compress;
+use budget::Budget;
 use iterator::Key;
 use limits::{Limit, Limiter};
 
-/// GetRecords calls that may hold opened batches at one time; the next one waits for its turn.
-const OPEN_READS: usize = 16;
 /// Streams whose settings are kept parsed.
 const PARSED: usize = 4096;
 
 type Parsed = (Arc<Stream>, Arc<StreamSettings>);
+
+/// What the configuration says of this face.
+#[derive(Clone, Copy, Debug)]
+pub struct Settings {
+    /// How long a new stream says CREATING.
+    pub creating_ms: i64,
+    pub limits: ShardLimits,
+    /// Memory of answers that hold records and are not sent.
+    pub answers_limit_bytes: usize,
+    /// GetRecords calls that may hold opened batches at one time.
+    pub reads_limit: usize,
+    /// What opening one batch may cost a reader. The ratio is generous because megabytes of one byte are honest data; the
+    /// bytes are what protects us.
+    pub open: compress::Limits,
+}
+
+impl Default for Settings {
+    fn default() -> Settings {
+        Settings {
+            creating_ms: 0,
+            limits: ShardLimits::Off,
+            answers_limit_bytes: 64 << 20,
+            reads_limit: 16,
+            open: compress::Limits { max_bytes: 64 << 20, max_ratio: 100_000 },
+        }
+    }
+}
+
+impl Settings {
+    pub fn of(settings: &ServerSettings) -> Settings {
+        let (max_bytes, max_ratio) = (settings.kinesis_open_limit_bytes, settings.kinesis_open_limit_ratio);
+        Settings {
+            creating_ms: settings.kinesis_creating_ms,
+            limits: settings.kinesis_limits,
+            answers_limit_bytes: settings.kinesis_answers_limit_bytes,
+            reads_limit: settings.kinesis_reads_limit,
+            open: compress::Limits { max_bytes, max_ratio },
+        }
+    }
+}
 
 /// The façade: cheap to share, the same for every connection.
 pub struct Kinesis {
@@ -41,8 +82,11 @@ pub struct Kinesis {
     pub key: Key,
     /// How long a new stream says CREATING.
     pub creating_ms: i64,
-    /// Bounds the memory of reads in flight.
-    pub reads: Semaphore,
+    /// Bounds the memory of reads in flight, …
+    reads: Semaphore,
+    open_limits: compress::Limits,
+    /// … and that of what they answer.
+    pub answers: Budget,
     limits: ShardLimits,
     limiter: Mutex<Limiter>,
     /// Settings of streams used lately, parsed once for each picture of the stream: every put asks for them.
@@ -50,15 +94,17 @@ pub struct Kinesis {
 }
 
 impl Kinesis {
-    pub fn new(engine: Arc<Engine>, creating_ms: i64, limits: ShardLimits) -> Kinesis {
+    pub fn new(engine: Arc<Engine>, settings: Settings) -> Kinesis {
         let key = Key::new(*engine.secret());
         let limiter = Mutex::new(Limiter::default());
         Kinesis {
             engine,
             key,
-            creating_ms,
-            reads: Semaphore::new(OPEN_READS),
-            limits,
+            creating_ms: settings.creating_ms,
+            reads: Semaphore::new(settings.reads_limit),
+            open_limits: settings.open,
+            answers: Budget::new(settings.answers_limit_bytes),
+            limits: settings.limits,
             limiter,
             parsed: Mutex::default(),
         }

@@ -8,6 +8,7 @@ use crate::engine::sabotage::{self, Bug};
 use crate::engine::{Error, Fetch, Filter, Page, Read, Stored, Until};
 use crate::ids::{LogId, Offset, ShardNo, StreamId, Timestamp};
 use crate::kinesis::Kinesis;
+use crate::kinesis::budget::Charge;
 use crate::kinesis::limits::Limit;
 use crate::kinesis::mapping::{GENUINE_HEADER, Shown, shown};
 use crate::kinesis::sequence::SequenceNumber;
@@ -20,9 +21,8 @@ use crate::record::records;
 pub const RECORDS_LIMIT: usize = 10_000;
 /// Most bytes of data and keys of one answer; one record is answered whatever its size.
 pub const ANSWER_LIMIT_BYTES: usize = 10 * 1024 * 1024;
-/// What opening one batch may cost. The ratio is generous because megabytes of one byte are honest data; the bytes are
-/// what protects us.
-const OPEN_LIMITS: Limits = Limits { max_bytes: 64 * 1024 * 1024, max_ratio: 100_000 };
+/// What the JSON of a record takes besides its key and data, at most.
+const FRAME_BYTES: usize = 256;
 /// Pages one call reads while it finds nothing to show.
 const PAGES: usize = 64;
 
@@ -35,6 +35,11 @@ pub struct Cursor<'s> {
     show_limit_bytes: usize,
     records_left: usize,
     bytes_left: usize,
+    open_limits: Limits,
+    /// What the answer has been charged; gives it a buffer.
+    pub charge: Charge,
+    /// There was a record, no memory for it, and nothing has been shown.
+    pub starved: bool,
     shown: usize,
     shown_bytes: u64,
     /// When the first record arrived that was there and had no room.
@@ -44,13 +49,23 @@ pub struct Cursor<'s> {
 }
 
 impl<'s> Cursor<'s> {
-    pub fn new(shard: &'s Shard, next: Offset, records: usize, show_limit_bytes: usize) -> Cursor<'s> {
+    pub fn new(
+        shard: &'s Shard,
+        next: Offset,
+        records: usize,
+        show_limit_bytes: usize,
+        open_limits: Limits,
+        charge: Charge,
+    ) -> Cursor<'s> {
         Cursor {
             shard,
             next: next.max(shard.start),
             show_limit_bytes,
             records_left: records.min(RECORDS_LIMIT),
             bytes_left: ANSWER_LIMIT_BYTES,
+            open_limits,
+            charge,
+            starved: false,
             shown: 0,
             shown_bytes: 0,
             unread: None,
@@ -102,7 +117,7 @@ impl<'s> Cursor<'s> {
         skipped: &mut Skipped,
         out: &mut Out,
     ) -> bool {
-        let opened = match records::open(batch, OPEN_LIMITS) {
+        let opened = match records::open(batch, self.open_limits) {
             Ok(opened) => opened,
             Err(error) => {
                 tracing::warn!(?error, offset = base, "a batch cannot be opened and is skipped by Kinesis readers");
@@ -132,6 +147,13 @@ impl<'s> Cursor<'s> {
                     let bytes = partition_key.len() + data.len();
                     if self.records_left == 0 || (bytes > self.bytes_left && self.shown > 0) {
                         self.unread = Some(arrived);
+                        return false;
+                    }
+                    // A byte of a key can be six in JSON.
+                    let written = data.len().div_ceil(3) * 4 + partition_key.len() * 6 + FRAME_BYTES;
+                    if !self.charge.make_room(out, written) {
+                        self.unread = Some(arrived);
+                        self.starved = self.shown == 0;
                         return false;
                     }
                     self.records_left -= 1;
@@ -175,6 +197,11 @@ impl Skipped {
 }
 
 impl Kinesis {
+    /// A reader of a shard from an offset on.
+    pub fn cursor<'s>(&self, shard: &'s Shard, next: Offset, records: usize, show_limit_bytes: usize) -> Cursor<'s> {
+        Cursor::new(shard, next, records, show_limit_bytes, self.open_limits, self.answers.open())
+    }
+
     /// Whether the limits let this shard be read now.
     pub fn may_read(&self, stream: StreamId, shard: ShardNo, now: Timestamp) -> bool {
         self.within_limits(|limiter| {

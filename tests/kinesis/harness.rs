@@ -7,11 +7,10 @@ use axum::Router;
 use interfluve::aws::door::{Caller, Door, Limits, serve};
 use interfluve::chance::Chance;
 use interfluve::clock::Clock;
-use interfluve::config::server::ShardLimits;
 use interfluve::engine::catalog::{Born, Create, Kind, Stream};
 use interfluve::engine::{Change, Changed, Driver, Engine, Group, Options, Origin, Part, Permit, Placed};
 use interfluve::ids::{LogId, Timestamp};
-use interfluve::kinesis::{Kinesis, api};
+use interfluve::kinesis::{self, Kinesis, api};
 use interfluve::record::batch::Batch;
 use interfluve::store::memory::MemDisk;
 use serde_json::{Value, json};
@@ -27,6 +26,7 @@ pub const NOW: Timestamp = Timestamp(1_700_000_000_000);
 
 pub struct Server {
     pub engine: Arc<Engine>,
+    pub kinesis: Arc<Kinesis>,
     pub clock: Clock,
     pub address: SocketAddr,
     stop: Option<oneshot::Sender<()>>,
@@ -36,9 +36,8 @@ pub struct Server {
 /// What a test wants otherwise than usual.
 #[derive(Default)]
 pub struct Setup {
-    pub creating_ms: i64,
+    pub kinesis: kinesis::Settings,
     pub limits: Limits,
-    pub shard_limits: ShardLimits,
     pub disk: MemDisk,
     pub engine: Options,
 }
@@ -79,7 +78,7 @@ impl Server {
         let disk = Arc::new(setup.disk);
         let opened = Engine::open(setup.engine, disk, clock.clone(), Chance::seeded(7), Driver::Threads).await;
         let (engine, _) = opened.expect("an engine opens on an empty disk");
-        let kinesis = Arc::new(Kinesis::new(engine.clone(), setup.creating_ms, setup.shard_limits));
+        let kinesis = Arc::new(Kinesis::new(engine.clone(), setup.kinesis));
         let listener = TcpListener::bind("127.0.0.1:0").await.expect("a free port");
         let address = listener.local_addr().expect("an address");
         let door = Door {
@@ -93,7 +92,7 @@ impl Server {
         let ended = tokio::spawn(serve(door, listener, async {
             let _ = stopped.await;
         }));
-        Server { engine, clock, address, stop: Some(stop), ended }
+        Server { engine, kinesis, clock, address, stop: Some(stop), ended }
     }
 
     /// Tells the door to close; resolves when it has.
@@ -154,12 +153,16 @@ impl Server {
 
     /// A stream as the other face creates it.
     pub async fn create_kafka(&self, name: &str, logs: u32) -> Arc<Stream> {
+        self.create_kafka_with(name, logs, &[]).await
+    }
+
+    pub async fn create_kafka_with(&self, name: &str, logs: u32, settings: &[(&str, &str)]) -> Arc<Stream> {
         let create = Create {
             name: name.into(),
             born: Born::Kafka,
             kind: Kind::Client,
             logs,
-            settings: Default::default(),
+            settings: settings.iter().map(|(key, value)| (key.to_string(), value.to_string())).collect(),
             placement: None,
             creating_ms: 0,
         };

@@ -7,7 +7,6 @@ use std::sync::{Arc, OnceLock};
 use bytes::Bytes;
 use interfluve::aws::body::Paid;
 use interfluve::aws::door::{Call, Caller, Operations};
-use interfluve::config::server::ShardLimits;
 use interfluve::engine::{Engine, Error};
 use interfluve::kafka::connection;
 use interfluve::kafka::cx::{Advertised, Conn, Cx, Options};
@@ -15,7 +14,7 @@ use interfluve::kafka::group::Settings;
 use interfluve::kafka::group::coordinator::Coordinator;
 use interfluve::kafka::wire::header::{ResponseHeader, request_frame};
 use interfluve::kafka::wire::{Message, Reader, Request};
-use interfluve::kinesis::{Kinesis, api};
+use interfluve::kinesis::{self, Kinesis, api};
 use serde_json::Value;
 use tokio::io::{AsyncReadExt, AsyncWriteExt, DuplexStream};
 use tokio::sync::watch;
@@ -42,7 +41,7 @@ impl Faces {
     pub async fn open(engine: &Arc<Engine>) -> Result<Faces, Error> {
         let groups = Coordinator::open(engine.clone(), Settings::default()).await?;
         let cx = Arc::new(Cx::new(engine.clone(), groups, Options::default()));
-        let kinesis = Arc::new(Kinesis::new(engine.clone(), 0, ShardLimits::Off));
+        let kinesis = Arc::new(Kinesis::new(engine.clone(), kinesis::Settings::default()));
         let operations = Arc::new(api::operations(&kinesis));
         Ok(Faces { cx, operations, stop: Arc::new(watch::Sender::new(false)) })
     }

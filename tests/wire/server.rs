@@ -8,12 +8,11 @@ use bytes::Bytes;
 use interfluve::aws::door::{self, Caller, Door};
 use interfluve::chance::Chance;
 use interfluve::clock::Clock;
-use interfluve::config::server::ShardLimits;
 use interfluve::engine::{self, Driver, Engine};
 use interfluve::kafka::cx::{Cx, Options};
 use interfluve::kafka::group::{self, coordinator::Coordinator};
 use interfluve::kafka::listen::{self, Listener};
-use interfluve::kinesis::{Kinesis, api};
+use interfluve::kinesis::{self, Kinesis, api};
 use interfluve::metrics::{self, Health};
 use interfluve::store::memory::MemDisk;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
@@ -66,7 +65,7 @@ impl Server {
         let kafka = listener.address().expect("an address");
         tokio::spawn(listen::serve(cx, listener, stopped.clone()));
 
-        let kinesis = Arc::new(Kinesis::new(engine.clone(), 0, ShardLimits::Off));
+        let kinesis = Arc::new(Kinesis::new(engine.clone(), kinesis::Settings::default()));
         let socket = TcpListener::bind("127.0.0.1:0").await.expect("a free port");
         let aws = socket.local_addr().expect("an address");
         let health = Health::default();

@@ -9,9 +9,10 @@ use crate::aws::json::{Args, Kind, Member, Rule};
 use crate::aws::write::Out;
 use crate::ids::Offset;
 use crate::kinesis::iterator::{self, LIFE_MS, Refusal, Token};
-use crate::kinesis::read::{Cursor, RECORDS_LIMIT};
+use crate::kinesis::read::RECORDS_LIMIT;
 use crate::kinesis::target::{STREAM_ARN, State, Target};
 use crate::kinesis::{Kinesis, error, validate};
+use crate::metrics;
 
 const SHAPE: &[Member] = &[
     STREAM_ARN,
@@ -57,11 +58,15 @@ pub async fn handle(kinesis: &Kinesis, call: &Call) -> Answer {
     }
     let limit = args.integer("Limit").map_or(RECORDS_LIMIT, |limit| limit as usize);
     let settings = kinesis.settings(stream);
-    let mut cursor = Cursor::new(shard, Offset(token.position), limit, settings.shown_limit_bytes());
+    let mut cursor = kinesis.cursor(shard, Offset(token.position), limit, settings.shown_limit_bytes());
     let mut out = Out::default();
     out.begin();
     out.list("Records");
     kinesis.read(log, &mut cursor, &mut out).await.map_err(|fact| error::engine(&fact, &target))?;
+    if cursor.starved {
+        metrics::KINESIS_ANSWERS_REFUSED.inc();
+        return Err(error::rate_exceeded(&target, shard.no));
+    }
     kinesis.was_read(stream.id, shard.no, cursor.bytes(), now);
     out.end_list();
     // The clock is asked again: what arrived while this was read is not from the future.
@@ -74,5 +79,5 @@ pub async fn handle(kinesis: &Kinesis, call: &Call) -> Answer {
         out.text("NextShardIterator", &next.seal(&kinesis.key));
     }
     out.end();
-    Ok(out.finish().into())
+    Ok(cursor.charge.seal(out.finish()))
 }

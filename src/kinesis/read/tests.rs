@@ -2,6 +2,7 @@
 
 use super::*;
 use crate::ids::ShardNo;
+use crate::kinesis::budget::Budget;
 use crate::record::build::{Builder, NewRecord, Producer, marker};
 use crate::record::compress::Codec;
 use crate::record::records::Marker;
@@ -23,6 +24,11 @@ fn shard(start: u64, end: Option<u64>) -> Shard {
         parents: vec![],
         created_s: 1_700_000_000,
     }
+}
+
+fn cursor(shard: &Shard, next: Offset, records: usize, show_limit_bytes: usize) -> Cursor<'_> {
+    let open = Limits { max_bytes: 64 << 20, max_ratio: 100_000 };
+    Cursor::new(shard, next, records, show_limit_bytes, open, Budget::new(64 << 20).open())
 }
 
 fn stored(batch: &Batch, base: u64) -> Stored {
@@ -76,7 +82,7 @@ fn offsets(shard: &Shard, shown: &[serde_json::Value]) -> Vec<u64> {
 #[test]
 fn a_record_is_shown_with_number_arrival_key_and_data() {
     let shard = shard(0, None);
-    let mut cursor = Cursor::new(&shard, Offset(7), 10, 1 << 20);
+    let mut cursor = cursor(&shard, Offset(7), 10, 1 << 20);
     let (shown, _) = show(&mut cursor, &[built(Codec::None, 7, &[(Some(b"key"), Some(b"hi"))])]);
     let expected = serde_json::json!([{
         "SequenceNumber": SequenceNumber::of(&shard, Offset(7)).to_string(),
@@ -92,7 +98,7 @@ fn a_record_is_shown_with_number_arrival_key_and_data() {
 fn every_codec_is_opened() {
     let shard = shard(0, None);
     for codec in Codec::ALL {
-        let mut cursor = Cursor::new(&shard, Offset(0), 100, 1 << 20);
+        let mut cursor = cursor(&shard, Offset(0), 100, 1 << 20);
         let (shown, skipped) = show(&mut cursor, &[ten(codec, 0), ten(codec, 10)]);
         assert_eq!(offsets(&shard, &shown), (0..20).collect::<Vec<_>>(), "{codec:?}");
         assert_eq!(skipped, Skipped::default());
@@ -102,7 +108,7 @@ fn every_codec_is_opened() {
 #[test]
 fn a_batch_is_entered_in_its_middle() {
     let shard = shard(0, None);
-    let mut cursor = Cursor::new(&shard, Offset(5), 100, 1 << 20);
+    let mut cursor = cursor(&shard, Offset(5), 100, 1 << 20);
     let (shown, _) = show(&mut cursor, &[ten(Codec::None, 0)]);
     assert_eq!(offsets(&shard, &shown), (5..10).collect::<Vec<_>>());
 }
@@ -110,7 +116,7 @@ fn a_batch_is_entered_in_its_middle() {
 #[test]
 fn the_limit_of_records_ends_an_answer_and_says_how_old_the_next_one_is() {
     let shard = shard(0, None);
-    let mut cursor = Cursor::new(&shard, Offset(0), 12, 1 << 20);
+    let mut cursor = cursor(&shard, Offset(0), 12, 1 << 20);
     let (shown, _) = show(&mut cursor, &[ten(Codec::None, 0), ten(Codec::None, 10)]);
     assert_eq!((shown.len(), cursor.next, cursor.unread), (12, Offset(12), Some(ARRIVED)));
 }
@@ -118,7 +124,7 @@ fn the_limit_of_records_ends_an_answer_and_says_how_old_the_next_one_is() {
 #[test]
 fn a_limit_met_at_the_tip_leaves_nothing_unread() {
     let shard = shard(0, None);
-    let mut cursor = Cursor::new(&shard, Offset(0), 10, 1 << 20);
+    let mut cursor = cursor(&shard, Offset(0), 10, 1 << 20);
     show(&mut cursor, &[ten(Codec::None, 0)]);
     assert_eq!((cursor.next, cursor.unread), (Offset(10), None));
 }
@@ -128,7 +134,7 @@ fn the_limit_of_bytes_ends_an_answer_but_never_before_its_first_record() {
     let shard = shard(0, None);
     let large = vec![7; 4 * 1024 * 1024];
     let records: Vec<Pair<'_>> = vec![(Some(b"k"), Some(&large)); 3];
-    let mut cursor = Cursor::new(&shard, Offset(0), 100, 10 << 20);
+    let mut cursor = cursor(&shard, Offset(0), 100, 10 << 20);
     let (shown, _) = show(&mut cursor, &[built(Codec::None, 0, &records)]);
     assert_eq!((shown.len(), cursor.next, cursor.unread), (2, Offset(2), Some(ARRIVED)));
 }
@@ -138,7 +144,7 @@ fn oversize_records_are_skipped_and_counted_never_cut() {
     let shard = shard(0, None);
     let large = vec![7; 2000];
     let records: [Pair<'_>; 3] = [(Some(b"a"), Some(b"1")), (Some(b"b"), Some(&large)), (Some(b"c"), Some(b"3"))];
-    let mut cursor = Cursor::new(&shard, Offset(0), 100, 1000);
+    let mut cursor = cursor(&shard, Offset(0), 100, 1000);
     let (shown, skipped) = show(&mut cursor, &[built(Codec::Gzip, 0, &records)]);
     assert_eq!(offsets(&shard, &shown), [0, 2]);
     assert_eq!(skipped, Skipped { oversize: 1, ..Skipped::default() });
@@ -149,7 +155,7 @@ fn oversize_records_are_skipped_and_counted_never_cut() {
 fn keys_and_values_of_every_kind_are_shown() {
     let shard = shard(0, None);
     let records: [Pair<'_>; 3] = [(None, Some(b"v")), (Some(&[0xff]), None), (Some(b""), Some(b""))];
-    let mut cursor = Cursor::new(&shard, Offset(0), 100, 1000);
+    let mut cursor = cursor(&shard, Offset(0), 100, 1000);
     let (shown, _) = show(&mut cursor, &[built(Codec::None, 0, &records)]);
     let pairs: Vec<(&str, &str)> =
         shown.iter().map(|r| (r["PartitionKey"].as_str().unwrap(), r["Data"].as_str().unwrap())).collect();
@@ -161,7 +167,7 @@ fn control_batches_are_invisible() {
     let shard = shard(0, None);
     let producer = Producer { id: 1, epoch: 0, sequence: 0 };
     let control = stored(&marker(Marker::Commit, producer, 0, Timestamp(5)), 10);
-    let mut cursor = Cursor::new(&shard, Offset(0), 100, 1000);
+    let mut cursor = cursor(&shard, Offset(0), 100, 1000);
     let (shown, skipped) = show(&mut cursor, &[ten(Codec::None, 0), control, ten(Codec::None, 11)]);
     assert_eq!(offsets(&shard, &shown), (0..10).chain(11..21).collect::<Vec<_>>());
     assert_eq!(skipped, Skipped::default());
@@ -174,7 +180,7 @@ fn a_batch_that_cannot_be_opened_is_skipped_and_counted() {
     let last = broken.len() - 8;
     broken[last..].fill(0xff);
     let broken = Stored { bytes: Bytes::from(broken), arrived: ARRIVED };
-    let mut cursor = Cursor::new(&shard, Offset(0), 100, 1000);
+    let mut cursor = cursor(&shard, Offset(0), 100, 1000);
     let (shown, skipped) = show(&mut cursor, &[ten(Codec::None, 0), broken, ten(Codec::None, 20)]);
     assert_eq!(offsets(&shard, &shown), (0..10).chain(20..30).collect::<Vec<_>>());
     assert_eq!(skipped, Skipped { undecodable: 1, ..Skipped::default() });
@@ -183,7 +189,7 @@ fn a_batch_that_cannot_be_opened_is_skipped_and_counted() {
 #[test]
 fn a_closed_shard_ends_where_its_stretch_does() {
     let shard = shard(5, Some(12));
-    let mut cursor = Cursor::new(&shard, Offset(0), 100, 1000);
+    let mut cursor = cursor(&shard, Offset(0), 100, 1000);
     let (shown, _) = show(&mut cursor, &[ten(Codec::None, 0), ten(Codec::None, 10)]);
     assert_eq!(offsets(&shard, &shown), (5..12).collect::<Vec<_>>());
     assert!(cursor.at_end());
@@ -192,7 +198,7 @@ fn a_closed_shard_ends_where_its_stretch_does() {
 #[test]
 fn holes_are_stepped_over() {
     let shard = shard(0, None);
-    let mut cursor = Cursor::new(&shard, Offset(15), 100, 1000);
+    let mut cursor = cursor(&shard, Offset(15), 100, 1000);
     let (shown, _) = show(&mut cursor, &[ten(Codec::None, 0), ten(Codec::None, 40)]);
     assert_eq!(offsets(&shard, &shown), (40..50).collect::<Vec<_>>());
 }
@@ -200,7 +206,7 @@ fn holes_are_stepped_over() {
 #[test]
 fn what_is_no_batch_stops_the_page() {
     let shard = shard(0, None);
-    let mut cursor = Cursor::new(&shard, Offset(0), 100, 1000);
+    let mut cursor = cursor(&shard, Offset(0), 100, 1000);
     let (shown, skipped) = show(&mut cursor, &[Stored { bytes: Bytes::from_static(b"no batch"), arrived: ARRIVED }]);
     assert_eq!((shown.len(), skipped.undecodable, cursor.next), (0, 1, Offset(0)));
 }
