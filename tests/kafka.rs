@@ -1,6 +1,10 @@
 //! The Kafka face over loopback: real sockets, a real engine on a disk in memory, and the `kafka-protocol` crate as a
 //! client that was written by others.
 
+#[path = "kafka/acl_cells.rs"]
+mod acl_cells;
+#[path = "kafka/acls.rs"]
+mod acls;
 #[path = "kafka/admin.rs"]
 mod admin;
 #[path = "kafka/cluster.rs"]

@@ -22,6 +22,8 @@ use crate::ledger::{self, Entry, Input, Machine, Malformed, NoEffect, Step};
 
 /// Rules that may stand at once.
 pub const RULES_LIMIT: usize = 100_000;
+/// Rules that one command may add or take away.
+pub const CHANGES_LIMIT: usize = 10_000;
 /// Credentials that may stand at once.
 pub const CREDENTIALS_LIMIT: usize = 100_000;
 
@@ -107,7 +109,7 @@ impl Machine for Auth {
                 let mut there_is_room = Vec::with_capacity(rules.len());
                 for rule in rules {
                     let known = state.rules.contains(&rule) || new.contains(&rule);
-                    let room = known || state.rules.len() + new.len() < RULES_LIMIT;
+                    let room = known || (state.rules.len() + new.len() < RULES_LIMIT && new.len() < CHANGES_LIMIT);
                     there_is_room.push(room);
                     if room && !known {
                         new.insert(rule);
@@ -119,10 +121,16 @@ impl Machine for Auth {
             Command::Forget(filters) => {
                 let mut gone = BTreeSet::new();
                 let mut forgotten = Vec::with_capacity(filters.len());
+                let mut left = CHANGES_LIMIT;
                 for filter in &filters {
                     let meant = state.rules.iterate().filter(|(subject, says)| filter.matches(subject, says));
-                    let meant: Vec<Rule> =
-                        meant.map(|(subject, says)| Rule { subject: subject.clone(), says: says.clone() }).collect();
+                    let meant = meant.map(|(subject, says)| Rule { subject: subject.clone(), says: says.clone() });
+                    let meant: Vec<Rule> = meant.take(left + 1).collect();
+                    let Some(rest) = left.checked_sub(meant.len()) else {
+                        out.push(Step::Reply(ticket, Reply::Full));
+                        return;
+                    };
+                    left = rest;
                     gone.extend(meant.iter().cloned());
                     forgotten.push(meant);
                 }

@@ -30,8 +30,6 @@ use crate::kafka::frame::{self, BadFrame, LENGTH_BYTES, Stranger};
 use crate::kafka::sasl::Barred;
 use crate::kafka::table::{self, Done};
 use crate::kafka::wire::Rope;
-use crate::kafka::wire::messages::sasl_authenticate::SaslAuthenticateRequest;
-use crate::kafka::wire::messages::sasl_handshake::SaslHandshakeRequest;
 use crate::metrics;
 
 /// Frames up to this size have a budget of their own, so that small requests pass while large ones wait for memory.
@@ -281,17 +279,12 @@ fn admit(cx: &Cx, conn: &Conn, key: i16) -> Result<(), End> {
     if !cx.security.settings.enforced {
         return Ok(());
     }
-    match conn.login().gate(key, cx.engine.clock().now()) {
-        Ok(()) => {}
-        Err(Barred::Unknown) => return Err(End::Barred("a request before authentication")),
-        Err(Barred::Expired) => return Err(End::Barred("the session is over and was not renewed")),
-    }
-    if matches!(key, table::API_VERSIONS | SaslHandshakeRequest::KEY | SaslAuthenticateRequest::KEY)
-        || cx.security.admits(&conn.principal())
-    {
-        return Ok(());
-    }
-    Err(End::Barred("not authorized: neither a super user nor allow.everyone.if.no.acl.found"))
+    conn.login().gate(key, cx.engine.clock().now()).map_err(|barred| {
+        End::Barred(match barred {
+            Barred::Unknown => "a request before authentication",
+            Barred::Expired => "the session is over and was not renewed",
+        })
+    })
 }
 
 /// Resolves when the server stops.

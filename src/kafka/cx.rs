@@ -7,12 +7,13 @@ use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError, RwLock};
 
 use tokio::sync::OnceCell;
 
-use crate::auth::Principal;
+use crate::auth::{Action, Principal};
 use crate::config::server::{DataDir, ServerSettings};
 use crate::config::stream::{StreamDefaults, StreamSettings};
 use crate::engine::catalog::Kind;
 use crate::engine::{Catalog, Change, Changed, Engine, Permit, catalog::Stream};
 use crate::ids::StreamId;
+use crate::kafka::access::{self, Access};
 use crate::kafka::doors::Doors;
 use crate::kafka::error::Code;
 use crate::kafka::group::coordinator::Coordinator;
@@ -233,6 +234,11 @@ impl Cx {
         settings
     }
 
+    /// What whoever asks may do.
+    pub fn access(&self, call: &Call) -> Access {
+        self.security.access(|| call.conn.principal(), call.conn.peer.ip())
+    }
+
     /// All fetch sessions. Never held across an await.
     pub fn sessions(&self) -> MutexGuard<'_, Sessions> {
         // A panic elsewhere leaves at worst one session in an odd state, which its own client will notice.
@@ -291,6 +297,28 @@ pub fn topic<'a>(catalog: &'a Catalog, name: &str) -> Option<&'a Arc<Stream>> {
 /// The stream of that id, if it is one this face shows.
 pub fn topic_by_id(catalog: &Catalog, id: Uuid) -> Option<&Arc<Stream>> {
     catalog.stream_by_id(StreamId(id.0)).filter(|stream| is_topic(stream))
+}
+
+/// The stream of that name, if whoever asks may do `action` to it; who may not is not told whether it is there.
+pub fn permitted<'a>(
+    access: &Access,
+    action: Action,
+    catalog: &'a Catalog,
+    name: &str,
+) -> Result<&'a Arc<Stream>, Code> {
+    access.check(action, access::topic(name))?;
+    topic(catalog, name).ok_or(Code::UnknownTopicOrPartition)
+}
+
+/// The same by id, which is no secret.
+pub fn permitted_by_id<'a>(
+    access: &Access,
+    action: Action,
+    catalog: &'a Catalog,
+    id: Uuid,
+) -> Result<&'a Arc<Stream>, Code> {
+    let stream = topic_by_id(catalog, id).ok_or(Code::UnknownTopicId)?;
+    access.check(action, access::topic(&stream.name)).map(|()| stream)
 }
 
 /// All streams this face shows, sorted by name.
@@ -358,23 +386,8 @@ pub fn check_epoch(claimed: i32, current: u32) -> Result<(), Code> {
     }
 }
 
-/// Operations that anyone may do to a topic while nothing is forbidden to anyone, as a set of bits (KIP-430).
-pub const ALL_TOPIC_OPERATIONS: i32 = bits(&[3, 4, 5, 6, 7, 8, 10, 11]);
-/// The same for the cluster.
-pub const ALL_CLUSTER_OPERATIONS: i32 = bits(&[5, 7, 8, 9, 10, 11, 12]);
-/// The same for a group: read, delete, describe, describe and alter configs.
-pub const ALL_GROUP_OPERATIONS: i32 = bits(&[3, 6, 8, 10, 11]);
 /// "You did not ask."
 pub const OPERATIONS_NOT_ASKED: i32 = i32::MIN;
-
-const fn bits(operations: &[u32]) -> i32 {
-    let (mut set, mut at) = (0, 0);
-    while at < operations.len() {
-        set |= 1 << operations[at];
-        at += 1;
-    }
-    set
-}
 
 #[cfg(test)]
 mod tests {
@@ -402,10 +415,5 @@ mod tests {
         ] {
             assert_eq!(check_epoch(claimed, current), want);
         }
-    }
-
-    #[test]
-    fn operations_are_the_sets_kafka_answers() {
-        assert_eq!((ALL_TOPIC_OPERATIONS, ALL_CLUSTER_OPERATIONS), (3576, 8096));
     }
 }

@@ -1,5 +1,7 @@
 //! The Kafka face: it translates Kafka's protocol into the engine's eight verbs and back, and holds nothing.
 
+pub mod access;
+pub mod acl;
 pub mod api;
 pub mod connection;
 pub mod cx;

@@ -4,6 +4,7 @@
 
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
+use std::net::IpAddr;
 use std::sync::Arc;
 
 use arc_swap::ArcSwap;
@@ -17,6 +18,7 @@ use crate::config::server::ServerSettings;
 use crate::engine::catalog::{Born, Create, Kind};
 use crate::engine::ledgers::{Effects, Ledger};
 use crate::engine::{Change, Changed, Engine, Error};
+use crate::kafka::access::Access;
 use crate::kafka::sasl::{Method, Users};
 
 /// The stream whose only log credentials and rules are folded from.
@@ -27,7 +29,7 @@ pub const STREAM: &str = "__auth";
 pub struct Settings {
     /// Whether any listener asks who is there: then nothing is open to everybody any more.
     pub enforced: bool,
-    pub policy: Policy,
+    pub policy: Arc<Policy>,
     /// `sasl.enabled.mechanisms`
     pub methods: Vec<Method>,
     /// `connections.max.reauth.ms`; 0: for ever.
@@ -41,10 +43,10 @@ impl Settings {
     pub fn of(settings: &ServerSettings) -> Settings {
         Settings {
             enforced: settings.kafka_listeners.iter().any(|listener| listener.protocol.sasl()),
-            policy: Policy {
+            policy: Arc::new(Policy {
                 super_users: settings.super_users.iter().cloned().collect(),
                 open_without_rules: settings.allow_everyone_if_no_acl_found,
-            },
+            }),
             methods: settings.sasl_mechanisms.iter().filter_map(|name| Method::of(name)).collect(),
             session_ms: settings.connections_max_reauth_ms,
             failure_delay_ms: u64::try_from(settings.failed_authentication_delay_ms).unwrap_or(0),
@@ -122,11 +124,13 @@ impl Security {
         text
     }
 
-    /// Whether `principal` may do anything at all. Until rules are served, that is everything, and for super users only
-    /// (or for everybody, where `allow.everyone.if.no.acl.found` says so).
-    pub fn admits(&self, principal: &Principal) -> bool {
-        let policy = &self.settings.policy;
-        !self.settings.enforced || policy.open_without_rules || policy.super_users.contains(principal.as_str())
+    /// What `principal`, coming from `address`, may do by the rules as they are now.
+    pub fn access(&self, principal: impl FnOnce() -> Principal, address: IpAddr) -> Access {
+        if !self.settings.enforced {
+            return Access::open();
+        }
+        let host = address.to_canonical().to_string();
+        Access::of(self.state(), self.settings.policy.clone(), principal(), host)
     }
 }
 

@@ -4,12 +4,14 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
+use crate::auth::Action;
 use crate::config::keys::{BadSetting, Effect, Key, Kind};
 use crate::config::server_keys;
 use crate::config::stream::{self, StreamSettings};
 use crate::config::stream_keys::STREAM_KEYS;
 use crate::engine::catalog::Stream;
 use crate::engine::{Catalog, Change};
+use crate::kafka::access::{self, Access};
 use crate::kafka::cx::{self, Cx};
 use crate::kafka::error::{Code, Refusal};
 
@@ -145,6 +147,16 @@ pub enum Target<'a> {
     Topic(&'a Arc<Stream>),
     /// Nothing of a broker can be changed while it runs; the request is answered key by key.
     Broker,
+}
+
+/// Whether whoever asks may do `action` to the settings of a thing. Of an unknown kind others complain.
+pub fn check_access(access: &Access, action: Action, kind: i8, name: &str) -> Result<(), Refusal> {
+    match kind {
+        TOPIC => access.check_in_words(action, access::topic(name)),
+        GROUP => access.check_in_words(action, access::group(name)),
+        BROKER | BROKER_LOGGER | CLIENT_METRICS => access.check_in_words(action, access::CLUSTER),
+        _ => Ok(()),
+    }
 }
 
 /// Finds what a change is about.

@@ -6,6 +6,8 @@
 use std::sync::Arc;
 
 use super::{Answer, Api};
+use crate::auth::Action;
+use crate::kafka::access::{group, transaction};
 use crate::kafka::cx::{Call, Cx};
 use crate::kafka::error::Code;
 use crate::kafka::txn::{Add, Partition, Producer};
@@ -18,7 +20,15 @@ impl Api for AddOffsetsToTxn {
     type Response = AddOffsetsToTxnResponse;
 
     async fn handle(cx: Arc<Cx>, call: Call, request: AddOffsetsToTxnRequest) -> Answer<AddOffsetsToTxnResponse> {
-        let code = match add(&cx, request).await {
+        let access = cx.access(&call);
+        let may = access
+            .check(Action::Write, transaction(&request.transactional_id))
+            .and_then(|()| access.check(Action::Read, group(&request.group_id)));
+        let added = match may {
+            Ok(()) => add(&cx, request).await,
+            Err(code) => Err(code),
+        };
+        let code = match added {
             Ok(()) => Code::None,
             Err(Code::ProducerFenced) if call.version < 2 => Code::InvalidProducerEpoch,
             Err(code) => code,

@@ -6,7 +6,9 @@
 use std::sync::Arc;
 
 use super::{Answer, Api};
+use crate::auth::Action;
 use crate::engine::Catalog;
+use crate::kafka::access::{self, Access, CLUSTER};
 use crate::kafka::cx::{self, Call, Cx};
 use crate::kafka::error::Code;
 use crate::kafka::txn::{Add, Partition, Producer};
@@ -28,6 +30,7 @@ impl Api for AddPartitionsToTxn {
 
     async fn handle(cx: Arc<Cx>, call: Call, request: AddPartitionsToTxnRequest) -> Answer<AddPartitionsToTxnResponse> {
         let catalog = cx.engine.catalog();
+        let access = cx.access(&call);
         if call.version < 4 {
             let one = AddPartitionsToTxnTransaction {
                 transactional_id: request.v3_and_below_transactional_id,
@@ -36,13 +39,18 @@ impl Api for AddPartitionsToTxn {
                 verify_only: false,
                 topics: request.v3_and_below_topics,
             };
-            let results_by_topic_v3_and_below = add(&cx, &catalog, call.version, one).await;
+            let results_by_topic_v3_and_below = add(&cx, &access, &catalog, call.version, one).await;
             return Answer::Now(AddPartitionsToTxnResponse { results_by_topic_v3_and_below, ..Default::default() });
         }
+        if let Err(code) = access.check(Action::ClusterAction, CLUSTER) {
+            return Answer::Now(AddPartitionsToTxnResponse { error_code: code.wire(), ..Default::default() });
+        }
+        // What brokers ask was judged when their clients asked.
+        let access = Access::open();
         let mut results_by_transaction = Vec::with_capacity(request.transactions.len());
         for transaction in request.transactions {
             let transactional_id = transaction.transactional_id.clone();
-            let topic_results = add(&cx, &catalog, call.version, transaction).await;
+            let topic_results = add(&cx, &access, &catalog, call.version, transaction).await;
             results_by_transaction.push(AddPartitionsToTxnResult { transactional_id, topic_results });
         }
         Answer::Now(AddPartitionsToTxnResponse { results_by_transaction, ..Default::default() })
@@ -51,18 +59,28 @@ impl Api for AddPartitionsToTxn {
 
 async fn add(
     cx: &Cx,
+    access: &Access,
     catalog: &Catalog,
     version: i16,
     transaction: AddPartitionsToTxnTransaction,
 ) -> Vec<AddPartitionsToTxnTopicResult> {
     let AddPartitionsToTxnTransaction { transactional_id, producer_id, producer_epoch, verify_only, topics } =
         transaction;
-    if topics.iter().any(|topic| topic.partitions.iter().any(|index| !exists(catalog, &topic.name, *index))) {
+    if let Err(code) = access.check(Action::Write, access::transaction(&transactional_id)) {
+        return each(&topics, |_, _| code);
+    }
+    let problem = |name: &str, index: i32| match access.check(Action::Write, access::topic(name)) {
+        Err(code) => Err(code),
+        // Clients write none of those, and so into no transaction either.
+        Ok(()) if version < 4 && cx::topic(catalog, name).is_some_and(|stream| cx::is_internal(stream)) => {
+            Err(Code::TopicAuthorizationFailed)
+        }
+        Ok(()) if !exists(catalog, name, index) => Err(Code::UnknownTopicOrPartition),
+        Ok(()) => Ok(()),
+    };
+    if topics.iter().any(|topic| topic.partitions.iter().any(|index| problem(&topic.name, *index).is_err())) {
         // None is added where one cannot be.
-        return each(&topics, |name, index| match exists(catalog, name, index) {
-            true => Code::OperationNotAttempted,
-            false => Code::UnknownTopicOrPartition,
-        });
+        return each(&topics, |name, index| problem(name, index).err().unwrap_or(Code::OperationNotAttempted));
     }
     let partitions = topics.iter().flat_map(|topic| {
         let name: Arc<str> = topic.name.as_str().into();

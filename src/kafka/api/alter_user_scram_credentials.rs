@@ -6,8 +6,10 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use super::{Answer, Api};
+use crate::auth::Action;
 use crate::auth::machine::{Command, Reply};
 use crate::auth::scram::{Credential, MAX_ITERATIONS, MIN_ITERATIONS, Mechanism};
+use crate::kafka::access::CLUSTER;
 use crate::kafka::cx::{Call, Cx};
 use crate::kafka::error::{Code, Refusal};
 use crate::kafka::wire::messages::alter_user_scram_credentials::{
@@ -33,14 +35,15 @@ impl Api for AlterUserScramCredentials {
 
     async fn handle(
         cx: Arc<Cx>,
-        _: Call,
+        call: Call,
         request: AlterUserScramCredentialsRequest,
     ) -> Answer<AlterUserScramCredentialsResponse> {
+        let may = cx.access(&call).check_in_words(Action::Alter, CLUSTER);
         let mut results = Vec::new();
         for (user, changes) in by_user(request) {
-            let outcome = match changes.refused {
-                Some(refusal) => Err(refusal),
-                None => change(&cx, user.clone(), changes).await,
+            let outcome = match (may.clone(), changes.refused) {
+                (Err(refusal), _) | (Ok(()), Some(refusal)) => Err(refusal),
+                (Ok(()), None) => change(&cx, user.clone(), changes.set, changes.remove).await,
             };
             let (error_code, error_message) = match outcome {
                 Ok(()) => (Code::None.wire(), None),
@@ -109,8 +112,8 @@ fn credential(upsertion: ScramCredentialUpsertion) -> Result<Credential, Refusal
     Ok(Credential::of_salted(mechanism, &upsertion.salted_password, salt, iterations))
 }
 
-async fn change(cx: &Cx, user: String, changes: Changes) -> Result<(), Refusal> {
-    let command = Command::Credentials { user, set: changes.set, remove: changes.remove };
+async fn change(cx: &Cx, user: String, set: Vec<Credential>, remove: Vec<Mechanism>) -> Result<(), Refusal> {
+    let command = Command::Credentials { user, set, remove };
     match cx.security.ask(command).await {
         Some(Ok(Reply::NoSuchCredential)) => {
             let why = "Attempt to delete a user credential that does not exist";

@@ -5,8 +5,10 @@
 use std::sync::Arc;
 
 use super::{Answer, Api};
+use crate::auth::Action;
 use crate::engine::Catalog;
-use crate::kafka::cx::{self, ALL_GROUP_OPERATIONS, Call, Cx, OPERATIONS_NOT_ASKED};
+use crate::kafka::access::{Access, group as named, topic};
+use crate::kafka::cx::{self, Call, Cx, OPERATIONS_NOT_ASKED};
 use crate::kafka::error::Code;
 use crate::kafka::group::consumer::state::Assignment as Partitions;
 use crate::kafka::group::consumer::{Described, DescribedMember};
@@ -24,21 +26,25 @@ impl Api for ConsumerGroupDescribe {
 
     async fn handle(
         cx: Arc<Cx>,
-        _: Call,
+        call: Call,
         request: ConsumerGroupDescribeRequest,
     ) -> Answer<ConsumerGroupDescribeResponse> {
         let catalog = cx.engine.catalog();
-        let names: Vec<Name> = request.group_ids.iter().map(|id| id.as_str().into()).collect();
+        let access = cx.access(&call);
+        let (shown, hidden) = access.split(Action::Describe, request.group_ids, |id| named(id));
+        let names: Vec<Name> = shown.iter().map(|id| id.as_str().into()).collect();
         let asks = request.include_authorized_operations;
-        let groups = match cx.groups.describe_consumers(names).await {
-            Ok(found) => request.group_ids.into_iter().zip(found).map(|(id, d)| group(&catalog, id, d, asks)).collect(),
-            Err(code) => request.group_ids.into_iter().map(|id| failed(id, code, None)).collect(),
+        let mut groups: Vec<_> = match cx.groups.describe_consumers(names).await {
+            Ok(found) => shown.into_iter().zip(found).map(|(id, d)| group(&access, &catalog, id, d, asks)).collect(),
+            Err(code) => shown.into_iter().map(|id| failed(id, code, None)).collect(),
         };
+        groups.extend(hidden.into_iter().map(|id| failed(id, Code::GroupAuthorizationFailed, None)));
         Answer::Now(ConsumerGroupDescribeResponse { groups, ..ConsumerGroupDescribeResponse::default() })
     }
 }
 
 fn group(
+    access: &Access,
     catalog: &Catalog,
     group_id: String,
     described: Result<Described, Missing>,
@@ -57,6 +63,14 @@ fn group(
             return failed(group_id, Code::GroupIdNotFound, Some(words));
         }
     };
+    let members: Vec<Member> = described.members.into_iter().map(|m| member(catalog, m)).collect();
+    let assigned = members.iter().flat_map(|m| [&m.assignment, &m.target_assignment]);
+    let may = |one: &TopicPartitions| access.may(Action::Describe, topic(&one.topic_name));
+    if !assigned.flat_map(|assignment| &assignment.topic_partitions).all(may) {
+        let words = "The group has described topic(s) that the client is not authorized to describe.";
+        return failed(group_id, Code::TopicAuthorizationFailed, Some(words.into()));
+    }
+    let operations = if asks_operations { access.operations(named(&group_id)) } else { OPERATIONS_NOT_ASKED };
     DescribedGroup {
         error_code: Code::None.wire(),
         error_message: None,
@@ -65,8 +79,8 @@ fn group(
         group_epoch: described.epoch,
         assignment_epoch: described.target_epoch,
         assignor_name: described.assignor.into(),
-        members: described.members.into_iter().map(|m| member(catalog, m)).collect(),
-        authorized_operations: if asks_operations { ALL_GROUP_OPERATIONS } else { OPERATIONS_NOT_ASKED },
+        members,
+        authorized_operations: operations,
     }
 }
 

@@ -6,6 +6,8 @@
 use std::sync::Arc;
 
 use super::{Answer, Api};
+use crate::auth::Action;
+use crate::kafka::access::{group, topic};
 use crate::kafka::cx::{Call, Cx};
 use crate::kafka::error::Code;
 use crate::kafka::group::Name;
@@ -27,6 +29,14 @@ impl Api for ConsumerGroupHeartbeat {
         call: Call,
         request: ConsumerGroupHeartbeatRequest,
     ) -> Answer<ConsumerGroupHeartbeatResponse> {
+        let access = cx.access(&call);
+        let named = request.subscribed_topic_names.iter().flatten();
+        if let Err(code) = access.check(Action::Read, group(&request.group_id)) {
+            return Answer::Now(refused(code, None));
+        }
+        if let Some(Err(code)) = named.map(|name| access.check(Action::Describe, topic(name))).find(Result::is_err) {
+            return Answer::Now(refused(code, None));
+        }
         let fresh = u128::from(cx.engine.random()) << 64 | u128::from(cx.engine.random());
         let beat = beat(&call, request, fresh);
         if let Err(code) = cx.groups.look(&cx.engine.catalog()).await {

@@ -7,7 +7,9 @@ use std::sync::Arc;
 
 use super::create_topics::{check_replicas, named_twice};
 use super::{Answer, Api};
+use crate::auth::Action;
 use crate::engine::{Catalog, Change};
+use crate::kafka::access::{self, Access};
 use crate::kafka::cx::{self, Call, Cx};
 use crate::kafka::error::{Code, Refusal};
 use crate::kafka::wire::messages::create_partitions::{
@@ -20,8 +22,9 @@ impl Api for CreatePartitions {
     type Request = CreatePartitionsRequest;
     type Response = CreatePartitionsResponse;
 
-    async fn handle(cx: Arc<Cx>, _call: Call, request: CreatePartitionsRequest) -> Answer<CreatePartitionsResponse> {
+    async fn handle(cx: Arc<Cx>, call: Call, request: CreatePartitionsRequest) -> Answer<CreatePartitionsResponse> {
         let catalog = cx.engine.catalog();
+        let access = cx.access(&call);
         let twice = named_twice(request.topics.iter().map(|topic| topic.name.as_str()));
         let mut results = Vec::with_capacity(request.topics.len());
         for name in &twice {
@@ -29,7 +32,7 @@ impl Api for CreatePartitions {
         }
         let (mut names, mut changes) = (Vec::new(), Vec::new());
         for topic in request.topics.into_iter().filter(|topic| !twice.contains(&topic.name)) {
-            match plan(&cx, &catalog, &topic) {
+            match plan(&cx, &access, &catalog, &topic) {
                 Ok(change) => {
                     names.push(topic.name);
                     changes.push(change);
@@ -57,7 +60,8 @@ impl Api for CreatePartitions {
     }
 }
 
-fn plan(cx: &Cx, catalog: &Catalog, topic: &CreatePartitionsTopic) -> Result<Change, Refusal> {
+fn plan(cx: &Cx, access: &Access, catalog: &Catalog, topic: &CreatePartitionsTopic) -> Result<Change, Refusal> {
+    access.check_in_words(Action::Alter, access::topic(&topic.name))?;
     let unknown = || Refusal::new(Code::UnknownTopicOrPartition, format!("The topic '{}' does not exist.", topic.name));
     let stream = cx::topic(catalog, &topic.name).ok_or_else(unknown)?;
     if cx::is_internal(stream) {

@@ -8,8 +8,10 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use super::{Answer, Api};
+use crate::auth::Action;
 use crate::engine::catalog::{Born, Create, Kind};
 use crate::engine::{Catalog, Change, Changed, Error};
+use crate::kafka::access::{self, Access, CLUSTER};
 use crate::kafka::cx::{self, Call, Cx};
 use crate::kafka::error::{Code, Refusal};
 use crate::kafka::settings;
@@ -25,8 +27,10 @@ impl Api for CreateTopics {
     type Request = CreateTopicsRequest;
     type Response = CreateTopicsResponse;
 
-    async fn handle(cx: Arc<Cx>, _call: Call, request: CreateTopicsRequest) -> Answer<CreateTopicsResponse> {
+    async fn handle(cx: Arc<Cx>, call: Call, request: CreateTopicsRequest) -> Answer<CreateTopicsResponse> {
         let catalog = cx.engine.catalog();
+        let access = cx.access(&call);
+        let may_all = access.may(Action::Create, CLUSTER);
         let twice = named_twice(request.topics.iter().map(|topic| topic.name.as_str()));
         let mut results = Vec::with_capacity(request.topics.len());
         let mut creates = Vec::new();
@@ -38,6 +42,12 @@ impl Api for CreateTopics {
         let mut left = cx.options.max_logs_per_request;
         let mut claimed = BTreeSet::new();
         for topic in request.topics.into_iter().filter(|topic| !twice.contains(&topic.name)) {
+            let may = may_all || access.may(Action::Create, access::topic(&topic.name));
+            if !may {
+                results
+                    .push(refused(topic.name, Refusal::new(Code::TopicAuthorizationFailed, "Authorization failed.")));
+                continue;
+            }
             match plan(&cx, &catalog, &topic, &mut left, &mut claimed) {
                 Ok(create) => creates.push(create),
                 Err(refusal) => results.push(refused(topic.name, refusal)),
@@ -46,7 +56,7 @@ impl Api for CreateTopics {
         if request.validate_only {
             for create in creates {
                 results.push(match catalog.check(&Change::Create(create.clone())) {
-                    Ok(()) => created(&cx, &create, Uuid::ZERO),
+                    Ok(()) => created(&cx, &access, &create, Uuid::ZERO),
                     Err(error) => refused(create.name, explain(&error)),
                 });
             }
@@ -55,7 +65,7 @@ impl Api for CreateTopics {
             let changed = super::within(request.timeout_ms, cx.engine.change(changes)).await;
             for (at, create) in creates.into_iter().enumerate() {
                 results.push(match changed.as_ref().map(|changed| changed.get(at)) {
-                    Some(Some(Ok(Changed::Created(stream)))) => created(&cx, &create, Uuid(stream.id.0)),
+                    Some(Some(Ok(Changed::Created(stream)))) => created(&cx, &access, &create, Uuid(stream.id.0)),
                     Some(Some(Err(error))) => refused(create.name, explain(error)),
                     Some(Some(Ok(_)) | None) => {
                         refused(create.name, Refusal::new(Code::UnknownServerError, "the change was not answered"))
@@ -209,7 +219,16 @@ fn explain(error: &Error) -> Refusal {
     }
 }
 
-fn created(cx: &Cx, create: &Create, topic_id: Uuid) -> CreatableTopicResult {
+fn created(cx: &Cx, access: &Access, create: &Create, topic_id: Uuid) -> CreatableTopicResult {
+    if let Err(code) = access.check(Action::DescribeConfigs, access::topic(&create.name)) {
+        return CreatableTopicResult {
+            name: create.name.clone(),
+            topic_id,
+            topic_config_error_code: code.wire(),
+            configs: Some(Vec::new()),
+            ..Default::default()
+        };
+    }
     let configs = settings::of_topic(cx, &create.settings).into_iter().map(|described| CreatableTopicConfigs {
         name: described.key.name.to_owned(),
         value: Some(described.value),

@@ -6,6 +6,8 @@ use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use super::{Answer, Api};
+use crate::auth::Action;
+use crate::kafka::access::group;
 use crate::kafka::cx::{Call, Cx};
 use crate::kafka::error::Code;
 use crate::kafka::group::{Name, Refusal};
@@ -17,15 +19,17 @@ impl Api for DeleteGroups {
     type Request = DeleteGroupsRequest;
     type Response = DeleteGroupsResponse;
 
-    async fn handle(cx: Arc<Cx>, _: Call, request: DeleteGroupsRequest) -> Answer<DeleteGroupsResponse> {
+    async fn handle(cx: Arc<Cx>, call: Call, request: DeleteGroupsRequest) -> Answer<DeleteGroupsResponse> {
         // One that is named twice is answered once, as in Kafka.
         let mut seen = BTreeSet::new();
         let names: Vec<Name> = request.groups_names.into_iter().map(Name::from).collect();
         let names: Vec<Name> = names.into_iter().filter(|name| seen.insert(name.clone())).collect();
-        let results = match cx.groups.delete(names.clone()).await {
+        let (names, kept) = cx.access(&call).split(Action::Delete, names, |name| group(name));
+        let mut results = match cx.groups.delete(names.clone()).await {
             Ok(results) => names.iter().zip(results).map(|(name, result)| outcome(name, result.err())).collect(),
-            Err(code) => names.iter().map(|name| failed(name, code, None)).collect(),
+            Err(code) => names.iter().map(|name| failed(name, code, None)).collect::<Vec<_>>(),
         };
+        results.extend(kept.iter().map(|name| failed(name, Code::GroupAuthorizationFailed, None)));
         Answer::Now(DeleteGroupsResponse { results, ..DeleteGroupsResponse::default() })
     }
 }

@@ -6,6 +6,7 @@
 use std::sync::Arc;
 
 use super::{Answer, Api};
+use crate::auth::Action;
 use crate::engine::catalog::Stream;
 use crate::ids::Offset;
 use crate::kafka::cx::{self, Call, Cx};
@@ -22,11 +23,12 @@ impl Api for DeleteRecords {
     type Request = DeleteRecordsRequest;
     type Response = DeleteRecordsResponse;
 
-    async fn handle(cx: Arc<Cx>, _call: Call, request: DeleteRecordsRequest) -> Answer<DeleteRecordsResponse> {
+    async fn handle(cx: Arc<Cx>, call: Call, request: DeleteRecordsRequest) -> Answer<DeleteRecordsResponse> {
         let catalog = cx.engine.catalog();
+        let access = cx.access(&call);
         let mut topics = Vec::with_capacity(request.topics.len());
         for topic in request.topics {
-            let stream = cx::topic(&catalog, &topic.name);
+            let stream = cx::permitted(&access, Action::Delete, &catalog, &topic.name);
             let mut partitions = Vec::with_capacity(topic.partitions.len());
             for asked in topic.partitions {
                 let trim = trim(&cx, stream, asked.partition_index, asked.offset);
@@ -45,8 +47,8 @@ impl Api for DeleteRecords {
     }
 }
 
-async fn trim(cx: &Cx, stream: Option<&Arc<Stream>>, partition: i32, below: i64) -> Result<Offset, Code> {
-    let stream = stream.ok_or(Code::UnknownTopicOrPartition)?;
+async fn trim(cx: &Cx, stream: Result<&Arc<Stream>, Code>, partition: i32, below: i64) -> Result<Offset, Code> {
+    let stream = stream?;
     if cx::is_internal(stream) {
         return Err(Code::InvalidTopicException);
     }

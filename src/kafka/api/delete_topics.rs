@@ -7,8 +7,10 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use super::{Answer, Api};
+use crate::auth::Action;
 use crate::engine::{Catalog, Change};
 use crate::ids::StreamId;
+use crate::kafka::access::{Access, CLUSTER, topic};
 use crate::kafka::cx::{self, Call, Cx};
 use crate::kafka::error::{Code, Refusal};
 use crate::kafka::wire::Uuid;
@@ -24,6 +26,10 @@ impl Api for DeleteTopics {
 
     async fn handle(cx: Arc<Cx>, call: Call, request: DeleteTopicsRequest) -> Answer<DeleteTopicsResponse> {
         let catalog = cx.engine.catalog();
+        let access = match cx.access(&call) {
+            access if access.may(Action::Delete, CLUSTER) => Access::open(),
+            access => access,
+        };
         let asked: Vec<DeleteTopicState> = match call.version >= 6 {
             true => request.topics,
             false => {
@@ -34,9 +40,9 @@ impl Api for DeleteTopics {
         let mut responses = Vec::with_capacity(asked.len());
         let mut found: BTreeMap<StreamId, Vec<DeleteTopicState>> = BTreeMap::new();
         for topic in asked {
-            match find(&catalog, &topic) {
+            match find(&access, &catalog, &topic) {
                 Ok(id) => found.entry(id).or_default().push(topic),
-                Err(refusal) => responses.push(refused(topic, refusal)),
+                Err(refusal) => responses.push(refused(named(&access, &catalog, topic), refusal)),
             }
         }
         // A topic that is named twice, by name, by id or by both, is not deleted, and is answered once.
@@ -73,7 +79,7 @@ impl Api for DeleteTopics {
     }
 }
 
-fn find(catalog: &Catalog, asked: &DeleteTopicState) -> Result<StreamId, Refusal> {
+fn find(access: &Access, catalog: &Catalog, asked: &DeleteTopicState) -> Result<StreamId, Refusal> {
     let stream = match (&asked.name, asked.topic_id.is_zero()) {
         (Some(_), false) => {
             return Err(Refusal::new(Code::InvalidRequest, "You may not specify both topic name and topic id."));
@@ -81,17 +87,29 @@ fn find(catalog: &Catalog, asked: &DeleteTopicState) -> Result<StreamId, Refusal
         (None, true) => {
             return Err(Refusal::new(Code::InvalidRequest, "Neither topic name nor id were specified."));
         }
-        (Some(name), true) => cx::topic(catalog, name).ok_or_else(|| {
-            Refusal::new(Code::UnknownTopicOrPartition, "This server does not host this topic-partition.")
-        })?,
+        (Some(name), true) => {
+            // Who may not even see it is not told whether it is there.
+            access.check_in_words(Action::Describe, topic(name))?;
+            cx::topic(catalog, name).ok_or_else(|| {
+                Refusal::new(Code::UnknownTopicOrPartition, "This server does not host this topic-partition.")
+            })?
+        }
         (None, false) => cx::topic_by_id(catalog, asked.topic_id)
             .ok_or_else(|| Refusal::new(Code::UnknownTopicId, "This server does not host this topic ID."))?,
     };
+    access.check_in_words(Action::Delete, topic(&stream.name))?;
     if cx::is_internal(stream) {
         let why = format!("Topic '{}' is kept by this server for itself.", stream.name);
         return Err(Refusal::new(Code::InvalidRequest, why));
     }
     Ok(stream.id)
+}
+
+/// With the name of what was asked for by id, for who may see it and not delete it.
+fn named(access: &Access, catalog: &Catalog, asked: DeleteTopicState) -> DeleteTopicState {
+    let stream = cx::permitted_by_id(access, Action::Describe, catalog, asked.topic_id);
+    let name = stream.ok().map(|stream| stream.name.to_string());
+    DeleteTopicState { name: asked.name.or(name), ..asked }
 }
 
 fn refused(topic: DeleteTopicState, refusal: Refusal) -> DeletableTopicResult {

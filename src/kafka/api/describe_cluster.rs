@@ -6,6 +6,8 @@
 use std::sync::Arc;
 
 use super::{Answer, Api};
+use crate::auth::Action;
+use crate::kafka::access::CLUSTER;
 use crate::kafka::cx::{self, Call, Cx};
 use crate::kafka::error::Code;
 use crate::kafka::wire::messages::describe_cluster::{
@@ -31,6 +33,7 @@ impl Api for DescribeCluster {
             CONTROLLERS => return refused(Code::MismatchedEndpointType, "this listener is for clients of brokers"),
             _ => return refused(Code::UnsupportedEndpointType, "there is no such type of endpoint"),
         }
+        let access = cx.access(&call);
         Answer::Now(DescribeClusterResponse {
             cluster_id: cx.options.cluster_id.clone(),
             controller_id: cx.options.node_id,
@@ -41,7 +44,8 @@ impl Api for DescribeCluster {
                 ..Default::default()
             }],
             cluster_authorized_operations: match request.include_cluster_authorized_operations {
-                true => cx::ALL_CLUSTER_OPERATIONS,
+                true if access.may(Action::Describe, CLUSTER) => access.operations(CLUSTER),
+                true => 0,
                 false => cx::OPERATIONS_NOT_ASKED,
             },
             ..Default::default()

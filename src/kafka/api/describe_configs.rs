@@ -7,7 +7,9 @@
 use std::sync::Arc;
 
 use super::{Answer, Api};
+use crate::auth::Action;
 use crate::engine::Catalog;
+use crate::kafka::access::Access;
 use crate::kafka::cx::{self, Call, Cx};
 use crate::kafka::error::{Code, Refusal};
 use crate::kafka::settings::{self, Described, Source};
@@ -32,19 +34,29 @@ impl Api for DescribeConfigs {
 
     async fn handle(cx: Arc<Cx>, call: Call, request: DescribeConfigsRequest) -> Answer<DescribeConfigsResponse> {
         let catalog = cx.engine.catalog();
+        let access = cx.access(&call);
         let detail = Detail {
             version: call.version,
             synonyms: request.include_synonyms,
             documentation: request.include_documentation,
         };
-        let results = request.resources.into_iter().map(|resource| result(&cx, &catalog, detail, resource)).collect();
+        let results = request.resources.into_iter();
+        let results = results.map(|resource| result(&cx, &access, &catalog, detail, resource)).collect();
         Answer::Now(DescribeConfigsResponse { results, ..Default::default() })
     }
 }
 
-fn result(cx: &Cx, catalog: &Catalog, detail: Detail, resource: DescribeConfigsResource) -> DescribeConfigsResult {
+fn result(
+    cx: &Cx,
+    access: &Access,
+    catalog: &Catalog,
+    detail: Detail,
+    resource: DescribeConfigsResource,
+) -> DescribeConfigsResult {
     let DescribeConfigsResource { resource_type, resource_name, configuration_keys } = resource;
-    let (code, error_message, mut configs) = match describe(cx, catalog, detail, resource_type, &resource_name) {
+    let may = settings::check_access(access, Action::DescribeConfigs, resource_type, &resource_name);
+    let described = may.and_then(|()| describe(cx, catalog, detail, resource_type, &resource_name));
+    let (code, error_message, mut configs) = match described {
         Ok(configs) => (Code::None, None, configs),
         Err(Refusal { code, message }) => (code, Some(message), Vec::new()),
     };

@@ -6,7 +6,9 @@
 use std::sync::Arc;
 
 use super::{Answer, Api};
-use crate::kafka::cx::{ALL_GROUP_OPERATIONS, Call, Cx, OPERATIONS_NOT_ASKED};
+use crate::auth::Action;
+use crate::kafka::access;
+use crate::kafka::cx::{Call, Cx, OPERATIONS_NOT_ASKED};
 use crate::kafka::error::Code;
 use crate::kafka::group::{Described, DescribedMember, Missing, Name};
 use crate::kafka::wire::messages::describe_groups::{
@@ -20,24 +22,27 @@ impl Api for DescribeGroups {
     type Response = DescribeGroupsResponse;
 
     async fn handle(cx: Arc<Cx>, call: Call, request: DescribeGroupsRequest) -> Answer<DescribeGroupsResponse> {
-        let names: Vec<Name> = request.groups.iter().map(|group| group.as_str().into()).collect();
-        let groups = match cx.groups.describe(names).await {
+        let access = cx.access(&call);
+        let asks = request.include_authorized_operations;
+        let operations = |id: &str| if asks { access.operations(access::group(id)) } else { OPERATIONS_NOT_ASKED };
+        let (shown, hidden) = access.split(Action::Describe, request.groups, |id| access::group(id));
+        let mut groups: Vec<_> = hidden.into_iter().map(|id| failed(id, Code::GroupAuthorizationFailed)).collect();
+        let names: Vec<Name> = shown.iter().map(|group| group.as_str().into()).collect();
+        match cx.groups.describe(names).await {
             Ok(described) => {
-                let asks = request.include_authorized_operations;
-                request.groups.into_iter().zip(described).map(|(id, d)| group(call.version, id, d, asks)).collect()
+                let described = shown.into_iter().zip(described);
+                groups.extend(described.map(|(id, d)| {
+                    let operations = operations(&id);
+                    group(call.version, id, d, operations)
+                }));
             }
-            Err(code) => request.groups.into_iter().map(|id| failed(id, code)).collect(),
-        };
+            Err(code) => groups.extend(shown.into_iter().map(|id| failed(id, code))),
+        }
         Answer::Now(DescribeGroupsResponse { groups, ..DescribeGroupsResponse::default() })
     }
 }
 
-fn group(
-    version: i16,
-    group_id: String,
-    described: Result<Described, Missing>,
-    asks_operations: bool,
-) -> DescribedGroup {
+fn group(version: i16, group_id: String, described: Result<Described, Missing>, operations: i32) -> DescribedGroup {
     let described = match described {
         Ok(described) => described,
         Err(missing) => {
@@ -64,7 +69,7 @@ fn group(
         protocol_type: text(described.protocol_type),
         protocol_data: text(described.protocol),
         members: described.members.into_iter().map(member).collect(),
-        authorized_operations: if asks_operations { ALL_GROUP_OPERATIONS } else { OPERATIONS_NOT_ASKED },
+        authorized_operations: operations,
     }
 }
 
@@ -92,7 +97,7 @@ mod tests {
     fn a_group_that_is_no_classic_one_is_dead_and_from_v6_an_error() {
         let cases = [Missing::NoGroup, Missing::OtherProtocol].into_iter().flat_map(|m| (0..=6).map(move |v| (m, v)));
         for (missing, version) in cases {
-            let group = group(version, "g".into(), Err(missing), true);
+            let group = group(version, "g".into(), Err(missing), 0);
             let words = match missing {
                 Missing::NoGroup => "Group g not found.",
                 Missing::OtherProtocol => "Group g is not a classic group.",

@@ -5,7 +5,9 @@
 use std::sync::Arc;
 
 use super::{Answer, Api};
+use crate::auth::Action;
 use crate::engine::Writer;
+use crate::kafka::access::Access;
 use crate::kafka::cx::{self, Call, Cx};
 use crate::kafka::error::Code;
 use crate::kafka::wire::messages::describe_producers::{
@@ -18,12 +20,13 @@ impl Api for DescribeProducers {
     type Request = DescribeProducersRequest;
     type Response = DescribeProducersResponse;
 
-    async fn handle(cx: Arc<Cx>, _call: Call, request: DescribeProducersRequest) -> Answer<DescribeProducersResponse> {
+    async fn handle(cx: Arc<Cx>, call: Call, request: DescribeProducersRequest) -> Answer<DescribeProducersResponse> {
+        let access = cx.access(&call);
         let mut topics = Vec::with_capacity(request.topics.len());
         for topic in request.topics {
             let mut partitions = Vec::with_capacity(topic.partition_indexes.len());
             for index in topic.partition_indexes {
-                partitions.push(match writers(&cx, &topic.name, index).await {
+                partitions.push(match writers(&cx, &access, &topic.name, index).await {
                     Ok(writers) => PartitionResponse {
                         partition_index: index,
                         active_producers: writers.iter().map(state).collect(),
@@ -43,9 +46,9 @@ impl Api for DescribeProducers {
     }
 }
 
-async fn writers(cx: &Cx, topic: &str, index: i32) -> Result<Vec<Writer>, Code> {
+async fn writers(cx: &Cx, access: &Access, topic: &str, index: i32) -> Result<Vec<Writer>, Code> {
     let catalog = cx.engine.catalog();
-    let stream = cx::topic(&catalog, topic).ok_or(Code::UnknownTopicOrPartition)?;
+    let stream = cx::permitted(access, Action::Read, &catalog, topic)?;
     let log = u32::try_from(index).ok().and_then(|number| stream.log(number)).ok_or(Code::UnknownTopicOrPartition)?;
     cx.engine.writers(log).await.map_err(|error| Code::from(&error))
 }

@@ -6,7 +6,9 @@
 use std::sync::Arc;
 
 use super::{Answer, Api};
+use crate::auth::Action;
 use crate::engine::Catalog;
+use crate::kafka::access::{self, Access};
 use crate::kafka::cx::{self, Call, Cx};
 use crate::kafka::error::Code;
 use crate::kafka::wire::Uuid;
@@ -26,11 +28,13 @@ impl Api for DescribeTopicPartitions {
 
     async fn handle(
         cx: Arc<Cx>,
-        _call: Call,
+        call: Call,
         request: DescribeTopicPartitionsRequest,
     ) -> Answer<DescribeTopicPartitionsResponse> {
         let catalog = cx.engine.catalog();
-        let mut names: Vec<String> = match request.topics.is_empty() {
+        let access = cx.access(&call);
+        let asks_all = request.topics.is_empty();
+        let mut names: Vec<String> = match asks_all {
             true => cx::listed(&cx, &catalog).map(|stream| stream.name.to_string()).collect(),
             false => request.topics.into_iter().map(|topic| topic.name).collect(),
         };
@@ -47,13 +51,22 @@ impl Api for DescribeTopicPartitions {
             Some(cursor) => (cursor.topic_name, cursor.partition_index as usize),
         };
         names.retain(|name| *name >= from_topic);
+        let (names, hidden) = access.split(Action::Describe, names, |name| access::topic(name));
         let limit = usize::try_from(request.response_partition_limit).unwrap_or(0).clamp(1, PAGE_LIMIT);
-        Answer::Now(page(&cx, &catalog, names, &from_topic, from_partition, limit))
+        let mut page = page(&cx, &access, &catalog, names, &from_topic, from_partition, limit);
+        // Of those that are hidden nobody has looked whether they are there.
+        page.topics.extend(hidden.into_iter().filter(|_| !asks_all).map(|name| DescribeTopicPartitionsResponseTopic {
+            name: Some(name),
+            error_code: Code::TopicAuthorizationFailed.wire(),
+            ..Default::default()
+        }));
+        Answer::Now(page)
     }
 }
 
 fn page(
     cx: &Cx,
+    access: &Access,
     catalog: &Catalog,
     names: Vec<String>,
     from_topic: &str,
@@ -86,7 +99,7 @@ fn page(
             topic_id: Uuid(stream.id.0),
             is_internal: cx::is_internal(stream),
             partitions,
-            topic_authorized_operations: cx::ALL_TOPIC_OPERATIONS,
+            topic_authorized_operations: access.operations(access::topic(&stream.name)),
             ..Default::default()
         });
         if end < stream.logs.len() {

@@ -5,6 +5,8 @@
 use std::sync::Arc;
 
 use super::{Answer, Api};
+use crate::auth::Action;
+use crate::kafka::access::{topic, transaction};
 use crate::kafka::cx::{Call, Cx};
 use crate::kafka::error::Code;
 use crate::kafka::txn::{Name, Transaction};
@@ -20,18 +22,24 @@ impl Api for DescribeTransactions {
 
     async fn handle(
         cx: Arc<Cx>,
-        _call: Call,
+        call: Call,
         request: DescribeTransactionsRequest,
     ) -> Answer<DescribeTransactionsResponse> {
+        let access = cx.access(&call);
         let ids: Vec<Name> = request.transactional_ids.into_iter().map(Name::from).collect();
+        let (ids, hidden) = access.split(Action::Describe, ids, |id| transaction(id));
         let found = match cx.transactions().await {
             Ok(transactions) => transactions.describe(ids.clone()).await,
             Err(code) => Err(code),
         };
-        let states = match found {
+        let mut states: Vec<_> = match found {
             Ok(found) => ids.into_iter().zip(found).map(|(id, found)| state(&id, found)).collect(),
             Err(code) => ids.iter().map(|id| failed(id, code)).collect(),
         };
+        states.extend(hidden.iter().map(|id| failed(id, Code::TransactionalIdAuthorizationFailed)));
+        for state in &mut states {
+            state.topics.retain(|written| access.may(Action::Describe, topic(&written.topic)));
+        }
         Answer::Now(DescribeTransactionsResponse { transaction_states: states, ..Default::default() })
     }
 }

@@ -7,6 +7,8 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use super::{Answer, Api};
+use crate::auth::Action;
+use crate::kafka::access::{CLUSTER, words};
 use crate::kafka::cx::{Call, Cx};
 use crate::kafka::error::Code;
 use crate::kafka::wire::messages::describe_user_scram_credentials::{
@@ -22,9 +24,17 @@ impl Api for DescribeUserScramCredentials {
 
     async fn handle(
         cx: Arc<Cx>,
-        _: Call,
+        call: Call,
         request: DescribeUserScramCredentialsRequest,
     ) -> Answer<DescribeUserScramCredentialsResponse> {
+        if let Err(code) = cx.access(&call).check(Action::Describe, CLUSTER) {
+            let (error_code, error_message) = (code.wire(), Some(words(code).into()));
+            return Answer::Now(DescribeUserScramCredentialsResponse {
+                error_code,
+                error_message,
+                ..Default::default()
+            });
+        }
         let state = cx.security.state();
         let mut found: BTreeMap<&str, Vec<CredentialInfo>> = BTreeMap::new();
         for ((user, mechanism), credential) in &state.credentials {

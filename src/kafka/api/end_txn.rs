@@ -6,6 +6,8 @@
 use std::sync::Arc;
 
 use super::{Answer, Api};
+use crate::auth::Action;
+use crate::kafka::access::transaction;
 use crate::kafka::cx::{Call, Cx};
 use crate::kafka::error::Code;
 use crate::kafka::txn::{End, Producer};
@@ -23,7 +25,11 @@ impl Api for EndTxn {
 
     async fn handle(cx: Arc<Cx>, call: Call, request: EndTxnRequest) -> Answer<EndTxnResponse> {
         let bumps = call.version >= BUMPS_FROM;
-        Answer::Now(match end(&cx, bumps, request).await {
+        let ended = match cx.access(&call).check(Action::Write, transaction(&request.transactional_id)) {
+            Ok(()) => end(&cx, bumps, request).await,
+            Err(code) => Err(code),
+        };
+        Answer::Now(match ended {
             Ok(Producer { id, epoch }) if bumps => {
                 EndTxnResponse { producer_id: id, producer_epoch: epoch, ..Default::default() }
             }

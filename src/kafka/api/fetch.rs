@@ -11,9 +11,11 @@ use std::ops::ControlFlow;
 use std::sync::Arc;
 
 use super::{Answer, Api};
+use crate::auth::Action;
 use crate::engine::{Bounds, Catalog, Error, Fetch as EngineFetch, Page, Read, Until};
 use crate::ids::StreamId;
 use crate::ids::{LogId, Offset};
+use crate::kafka::access::Access;
 use crate::kafka::cx::{self, Call, Cx};
 use crate::kafka::error::Code;
 use crate::kafka::session::{NO_SESSION, Place, Said, Topic, Turn, Want};
@@ -37,6 +39,7 @@ impl Api for Fetch {
 
     async fn handle(cx: Arc<Cx>, call: Call, request: FetchRequest) -> Answer<FetchResponse> {
         let version = call.version;
+        let access = cx.access(&call);
         let ids = version >= IDS_FROM;
         let now = cx.engine.clock().now();
         let asked = asked(&request, ids);
@@ -58,7 +61,7 @@ impl Api for Fetch {
             Ok(Turn::Incremental { id, wants }) => (Some(*id), wants.clone()),
             Ok(Turn::Full | Turn::Sessionless) => (None, asked),
         };
-        let found = read(&cx, &catalog, version, session, &request, &wants).await;
+        let found = read(&cx, &access, &catalog, version, session, &request, &wants).await;
         let said = |(place, _): &(Place, Want), data: &PartitionData| (place.clone(), said(data));
         let mut answered = vec![true; found.len()];
         let mut session_id = NO_SESSION;
@@ -118,6 +121,7 @@ fn named(ids: bool, name: &str, id: Uuid) -> Topic {
 /// Reads everything wanted with one call of the engine; one answer for each want, in order.
 async fn read(
     cx: &Cx,
+    access: &Access,
     catalog: &Catalog,
     version: i16,
     session: Option<i32>,
@@ -128,7 +132,7 @@ async fn read(
     let mut reads = Vec::with_capacity(wants.len());
     let mut refused: Vec<Option<PartitionData>> = Vec::with_capacity(wants.len());
     for (place, want) in wants {
-        match plan(cx, catalog, version, session, place, want) {
+        match plan(cx, access, catalog, version, session, place, want) {
             ControlFlow::Continue(log) => {
                 let from = Offset(u64::try_from(want.offset).expect("negative offsets were refused"));
                 reads.push(Read { log, from, max_bytes: usize::try_from(want.max_bytes).unwrap_or(0), until });
@@ -164,6 +168,7 @@ async fn read(
 /// Which log to read, or what is answered without reading.
 fn plan(
     cx: &Cx,
+    access: &Access,
     catalog: &Catalog,
     version: i16,
     session: Option<i32>,
@@ -171,11 +176,17 @@ fn plan(
     want: &Want,
 ) -> ControlFlow<Box<PartitionData>, LogId> {
     let refuse = |code| ControlFlow::Break(Box::new(failed(place.partition, code)));
-    let (stream, unknown) = match &place.topic {
-        Topic::Name(name) => (cx::topic(catalog, name), Code::UnknownTopicOrPartition),
-        Topic::Id(id) => (cx::topic_by_id(catalog, Uuid(id.0)), Code::UnknownTopicId),
+    let stream = match &place.topic {
+        Topic::Name(name) => cx::permitted(access, Action::Read, catalog, name),
+        Topic::Id(id) => cx::permitted_by_id(access, Action::Read, catalog, Uuid(id.0)),
     };
-    let Some(stream) = stream else { return refuse(replaced(cx, catalog, session, place).unwrap_or(unknown)) };
+    let stream = match stream {
+        Ok(stream) => stream,
+        Err(Code::UnknownTopicId) => {
+            return refuse(replaced(cx, catalog, session, place).unwrap_or(Code::UnknownTopicId));
+        }
+        Err(code) => return refuse(code),
+    };
     let Some(log) = u32::try_from(place.partition).ok().and_then(|number| stream.log(number)) else {
         return refuse(Code::UnknownTopicOrPartition);
     };

@@ -6,6 +6,8 @@
 use std::sync::Arc;
 
 use super::{Answer, Api};
+use crate::auth::Action;
+use crate::kafka::access::{Access, group, transaction, words};
 use crate::kafka::cx::{Advertised, Call, Cx};
 use crate::kafka::error::Code;
 use crate::kafka::wire::messages::find_coordinator::{Coordinator, FindCoordinatorRequest, FindCoordinatorResponse};
@@ -17,21 +19,29 @@ impl Api for FindCoordinator {
     type Response = FindCoordinatorResponse;
 
     async fn handle(cx: Arc<Cx>, call: Call, request: FindCoordinatorRequest) -> Answer<FindCoordinatorResponse> {
-        Answer::Now(response(call.version, request, cx.options.node_id, &call.conn.advertised))
+        let access = cx.access(&call);
+        Answer::Now(response(&access, call.version, request, cx.options.node_id, &call.conn.advertised))
     }
 }
 
-/// Who coordinates keys of this type; all keys alike.
-fn find(key_type: i8) -> Result<(), Code> {
+/// Whether there is somebody who coordinates a key of this type, for whoever asks.
+fn find(access: &Access, key_type: i8, key: &str) -> Result<(), Code> {
     match key_type {
-        0 | 1 => Ok(()),
+        0 => access.check(Action::Describe, group(key)),
+        1 => access.check(Action::Describe, transaction(key)),
         _ => Err(Code::InvalidRequest),
     }
 }
 
-fn response(version: i16, request: FindCoordinatorRequest, node_id: i32, at: &Advertised) -> FindCoordinatorResponse {
+fn response(
+    access: &Access,
+    version: i16,
+    request: FindCoordinatorRequest,
+    node_id: i32,
+    at: &Advertised,
+) -> FindCoordinatorResponse {
     let keys = if version >= 4 { request.coordinator_keys } else { vec![request.key] };
-    let coordinator = |key: String| match find(request.key_type) {
+    let coordinator = |key: String| match find(access, request.key_type, &key) {
         Ok(()) => Coordinator {
             key,
             node_id,
@@ -54,10 +64,15 @@ fn response(version: i16, request: FindCoordinatorRequest, node_id: i32, at: &Ad
         return FindCoordinatorResponse { coordinators, ..FindCoordinatorResponse::default() };
     }
     let Some(one) = coordinators.pop() else { return FindCoordinatorResponse::default() };
+    // Kafka names the error here, even where there is none.
+    let message = match find(access, request.key_type, &one.key) {
+        Ok(()) => Code::None.to_string(),
+        Err(Code::InvalidRequest) => Code::InvalidRequest.to_string(),
+        Err(code) => words(code).to_owned(),
+    };
     FindCoordinatorResponse {
         error_code: one.error_code,
-        // Kafka names the error here, even where there is none.
-        error_message: Some(find(request.key_type).err().unwrap_or(Code::None).to_string()),
+        error_message: Some(message),
         node_id: one.node_id,
         host: one.host,
         port: one.port,
@@ -77,7 +92,7 @@ mod tests {
             for (key_type, expected) in [(0, (0, 1, 9092)), (1, (0, 1, 9092)), (2, (42, -1, -1)), (9, (42, -1, -1))] {
                 let keys = vec!["k".into(), "l".into()];
                 let request = FindCoordinatorRequest { key: "k".into(), key_type, coordinator_keys: keys };
-                let response = response(version, request, 1, &at);
+                let response = response(&Access::open(), version, request, 1, &at);
                 assert!(response.encode(&mut Writer::new(), version).is_ok(), "v{version}");
                 if version < 4 {
                     assert_eq!((response.error_code, response.node_id, response.port), expected, "v{version}");

@@ -7,7 +7,9 @@ use std::sync::Arc;
 
 use super::alter_configs::{alter, wire};
 use super::{Answer, Api};
+use crate::auth::Action;
 use crate::engine::{Catalog, Change};
+use crate::kafka::access::Access;
 use crate::kafka::cx::{Call, Cx};
 use crate::kafka::error::{Code, Refusal};
 use crate::kafka::settings::{self, Target};
@@ -29,12 +31,13 @@ impl Api for IncrementalAlterConfigs {
 
     async fn handle(
         cx: Arc<Cx>,
-        _call: Call,
+        call: Call,
         request: IncrementalAlterConfigsRequest,
     ) -> Answer<IncrementalAlterConfigsResponse> {
         let catalog = cx.engine.catalog();
+        let access = cx.access(&call);
         let names = request.resources.iter().map(|r| (r.resource_type, r.resource_name.clone())).collect();
-        let plans = request.resources.iter().map(|resource| plan(&cx, &catalog, resource)).collect();
+        let plans = request.resources.iter().map(|resource| plan(&cx, &access, &catalog, resource)).collect();
         let outcomes = alter(&cx, &catalog, names, plans, request.validate_only).await;
         let responses = outcomes.into_iter().map(|((resource_type, resource_name), outcome)| {
             let (error_code, error_message) = wire(outcome);
@@ -44,7 +47,13 @@ impl Api for IncrementalAlterConfigs {
     }
 }
 
-fn plan(cx: &Cx, catalog: &Catalog, resource: &AlterConfigsResource) -> Result<Option<Change>, Refusal> {
+fn plan(
+    cx: &Cx,
+    access: &Access,
+    catalog: &Catalog,
+    resource: &AlterConfigsResource,
+) -> Result<Option<Change>, Refusal> {
+    settings::check_access(access, Action::AlterConfigs, resource.resource_type, &resource.resource_name)?;
     let target = settings::target(cx, catalog, resource.resource_type, &resource.resource_name)?;
     let mut set = BTreeMap::new();
     for config in &resource.configs {

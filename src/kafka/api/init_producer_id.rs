@@ -7,6 +7,8 @@ use std::ops::RangeInclusive;
 use std::sync::Arc;
 
 use super::{Answer, Api};
+use crate::auth::{Action, Kind};
+use crate::kafka::access::{CLUSTER, transaction};
 use crate::kafka::cx::{Call, Cx};
 use crate::kafka::error::Code;
 use crate::kafka::txn::{Init, Producer};
@@ -23,8 +25,16 @@ impl Api for InitProducerId {
     const VERSIONS: RangeInclusive<i16> = 0..=5;
 
     async fn handle(cx: Arc<Cx>, call: Call, request: InitProducerIdRequest) -> Answer<InitProducerIdResponse> {
+        let access = cx.access(&call);
         let producer = match &request.transactional_id {
+            // Who may write anywhere may do so idempotently (KIP-679).
+            None if !access.may(Action::IdempotentWrite, CLUSTER)
+                && !access.may_somewhere(Action::Write, Kind::Stream) =>
+            {
+                Err(Code::ClusterAuthorizationFailed)
+            }
             None => cx.next_producer_id().await.map(|id| Producer { id, epoch: 0 }),
+            Some(id) if !access.may(Action::Write, transaction(id)) => Err(Code::TransactionalIdAuthorizationFailed),
             Some(id) if id.is_empty() => Err(Code::InvalidRequest),
             Some(id) => init(&cx, id, &request).await,
         };

@@ -9,6 +9,8 @@ use std::sync::Arc;
 use bytes::Bytes;
 
 use super::{Answer, Api};
+use crate::auth::Action;
+use crate::kafka::access::group;
 use crate::kafka::cx::{Call, Cx};
 use crate::kafka::error::Code;
 use crate::kafka::group::{Join, Joined, Name};
@@ -21,6 +23,9 @@ impl Api for JoinGroup {
     type Response = JoinGroupResponse;
 
     async fn handle(cx: Arc<Cx>, call: Call, request: JoinGroupRequest) -> Answer<JoinGroupResponse> {
+        if let Err(code) = cx.access(&call).check(Action::Read, group(&request.group_id)) {
+            return Answer::Now(response(call.version, Err((code, request.member_id.into()))));
+        }
         let fresh = u128::from(cx.engine.random()) << 64 | u128::from(cx.engine.random());
         let join = Join {
             client_id: call.client_id.clone().unwrap_or_default().into(),

@@ -6,6 +6,8 @@
 use std::sync::Arc;
 
 use super::{Answer, Api};
+use crate::auth::Action;
+use crate::kafka::access::group;
 use crate::kafka::cx::{Call, Cx};
 use crate::kafka::error::Code;
 use crate::kafka::group::{Leave, Refusal};
@@ -20,6 +22,9 @@ impl Api for LeaveGroup {
     type Response = LeaveGroupResponse;
 
     async fn handle(cx: Arc<Cx>, call: Call, request: LeaveGroupRequest) -> Answer<LeaveGroupResponse> {
+        if let Err(code) = cx.access(&call).check(Action::Read, group(&request.group_id)) {
+            return Answer::Now(response(call.version, Vec::new(), Err(code)));
+        }
         let members = match call.version {
             ..=2 => vec![MemberIdentity { member_id: request.member_id, ..MemberIdentity::default() }],
             _ => request.members,

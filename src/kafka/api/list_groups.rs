@@ -6,6 +6,8 @@
 use std::sync::Arc;
 
 use super::{Answer, Api};
+use crate::auth::Action;
+use crate::kafka::access::{CLUSTER, group};
 use crate::kafka::cx::{Call, Cx};
 use crate::kafka::group::Listed;
 use crate::kafka::wire::messages::list_groups::{ListGroupsRequest, ListGroupsResponse, ListedGroup};
@@ -19,9 +21,14 @@ impl Api for ListGroups {
     type Request = ListGroupsRequest;
     type Response = ListGroupsResponse;
 
-    async fn handle(cx: Arc<Cx>, _: Call, request: ListGroupsRequest) -> Answer<ListGroupsResponse> {
+    async fn handle(cx: Arc<Cx>, call: Call, request: ListGroupsRequest) -> Answer<ListGroupsResponse> {
         Answer::Now(match cx.groups.list().await {
-            Ok(groups) => ListGroupsResponse { groups: filter(groups, &request), ..Default::default() },
+            Ok(mut groups) => {
+                let access = cx.access(&call);
+                let may_all = access.may(Action::Describe, CLUSTER);
+                groups.retain(|listed| may_all || access.may(Action::Describe, group(&listed.group)));
+                ListGroupsResponse { groups: filter(groups, &request), ..Default::default() }
+            }
             Err(code) => ListGroupsResponse { error_code: code.wire(), ..Default::default() },
         })
     }

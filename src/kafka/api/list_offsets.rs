@@ -18,6 +18,7 @@ use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use super::{Answer, Api};
+use crate::auth::Action;
 use crate::engine::{Bounds, Seek};
 use crate::ids::{LogId, Timestamp};
 use crate::kafka::cx::{self, Call, Cx};
@@ -47,22 +48,24 @@ impl Api for ListOffsets {
         let twice = asked_twice(&request);
         let mut refused = BTreeSet::new();
         let catalog = cx.engine.catalog();
+        let access = cx.access(&call);
         let mut topics = Vec::with_capacity(request.topics.len());
         for topic in request.topics {
-            let stream = cx::topic(&catalog, &topic.name);
+            let stream = cx::permitted(&access, Action::Describe, &catalog, &topic.name);
             let mut partitions = Vec::with_capacity(topic.partitions.len());
             for asked in topic.partitions {
                 let place = (topic.name.clone(), asked.partition_index);
-                if twice.contains(&place) {
+                if twice.contains(&place) && stream != Err(Code::TopicAuthorizationFailed) {
                     if refused.insert(place) {
                         partitions.push(answer(call.version, asked.partition_index, Err(Code::InvalidRequest)));
                     }
                     continue;
                 }
-                let log = u32::try_from(asked.partition_index).ok().and_then(|number| stream?.log(number));
-                let found = match log {
-                    None => Err(Code::UnknownTopicOrPartition),
-                    Some(log) => find(&cx, log, &asked, call.version, committed).await,
+                let number = u32::try_from(asked.partition_index).ok();
+                let found = match stream.map(|stream| number.and_then(|number| stream.log(number))) {
+                    Ok(Some(log)) => find(&cx, log, &asked, call.version, committed).await,
+                    Ok(None) => Err(Code::UnknownTopicOrPartition),
+                    Err(code) => Err(code),
                 };
                 partitions.push(answer(call.version, asked.partition_index, found));
             }

@@ -5,7 +5,9 @@
 use std::sync::Arc;
 
 use super::{Answer, Api};
+use crate::auth::Action;
 use crate::ids::Timestamp;
+use crate::kafka::access::transaction;
 use crate::kafka::cx::{Call, Cx};
 use crate::kafka::error::Code;
 use crate::kafka::txn::{Name, Status, Transaction};
@@ -24,12 +26,17 @@ impl Api for ListTransactions {
     type Request = ListTransactionsRequest;
     type Response = ListTransactionsResponse;
 
-    async fn handle(cx: Arc<Cx>, _call: Call, request: ListTransactionsRequest) -> Answer<ListTransactionsResponse> {
+    async fn handle(cx: Arc<Cx>, call: Call, request: ListTransactionsRequest) -> Answer<ListTransactionsResponse> {
         let all = match cx.transactions().await {
             Ok(transactions) => transactions.list().await,
             Err(code) => Err(code),
         };
-        let listed = all.and_then(|all| list(&request, all, cx.engine.clock().now()));
+        let access = cx.access(&call);
+        let shown = all.map(|mut all| {
+            all.retain(|(id, _)| access.may(Action::Describe, transaction(id)));
+            all
+        });
+        let listed = shown.and_then(|all| list(&request, all, cx.engine.clock().now()));
         Answer::Now(
             listed.unwrap_or_else(|code| ListTransactionsResponse { error_code: code.wire(), ..Default::default() }),
         )

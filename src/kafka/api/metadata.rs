@@ -8,8 +8,10 @@ use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use super::{Answer, Api};
+use crate::auth::Action;
 use crate::engine::catalog::{Born, Create, Kind, Stream};
 use crate::engine::{Catalog, Change, Error};
+use crate::kafka::access::{self, Access, CLUSTER};
 use crate::kafka::cx::{self, Call, Cx};
 use crate::kafka::error::Code;
 use crate::kafka::wire::Uuid;
@@ -25,23 +27,25 @@ impl Api for Metadata {
 
     async fn handle(cx: Arc<Cx>, call: Call, request: MetadataRequest) -> Answer<MetadataResponse> {
         let version = call.version;
-        let operations = request.include_topic_authorized_operations;
+        let access = cx.access(&call);
+        let operations = request.include_topic_authorized_operations.then_some(&access);
         let create = cx.options.auto_create && (version < 4 || request.allow_auto_topic_creation);
         let topics = match asked(version, request.topics) {
             Asked::All => {
                 let catalog = cx.engine.catalog();
-                cx::listed(&cx, &catalog).map(|stream| topic(&cx, stream, operations)).collect()
+                let shown = |stream: &&Arc<Stream>| access.may(Action::Describe, access::topic(&stream.name));
+                cx::listed(&cx, &catalog).filter(shown).map(|stream| topic(&cx, stream, operations)).collect()
             }
             Asked::Ids(ids) => {
                 let catalog = cx.engine.catalog();
                 ids.into_iter()
-                    .map(|id| match cx::topic_by_id(&catalog, id) {
-                        Some(stream) => topic(&cx, stream, operations),
-                        None => no_topic(None, id, Code::UnknownTopicId),
+                    .map(|id| match cx::permitted_by_id(&access, Action::Describe, &catalog, id) {
+                        Ok(stream) => topic(&cx, stream, operations),
+                        Err(code) => no_topic(None, id, code),
                     })
                     .collect()
             }
-            Asked::Names(names) => by_name(&cx, names, create, operations).await,
+            Asked::Names(names) => by_name(&cx, &access, names, create, operations).await,
             Asked::Wrong(names) => {
                 names.into_iter().map(|(name, id)| no_topic(Some(name), id, Code::InvalidRequest)).collect()
             }
@@ -57,7 +61,8 @@ impl Api for Metadata {
             controller_id: cx.options.node_id,
             topics,
             cluster_authorized_operations: match request.include_cluster_authorized_operations {
-                true => cx::ALL_CLUSTER_OPERATIONS,
+                true if access.may(Action::Describe, CLUSTER) => access.operations(CLUSTER),
+                true => 0,
                 false => cx::OPERATIONS_NOT_ASKED,
             },
             ..MetadataResponse::default()
@@ -92,12 +97,25 @@ fn asked(version: i16, topics: Option<Vec<crate::kafka::wire::messages::metadata
     }
 }
 
-async fn by_name(cx: &Cx, names: BTreeSet<String>, create: bool, operations: bool) -> Vec<MetadataResponseTopic> {
+async fn by_name(
+    cx: &Cx,
+    access: &Access,
+    names: BTreeSet<String>,
+    create: bool,
+    operations: Option<&Access>,
+) -> Vec<MetadataResponseTopic> {
     let mut catalog = cx.engine.catalog();
+    let names = names.into_iter().collect();
+    let (names, hidden) = access.split(Action::Describe, names, |name: &String| access::topic(name));
+    let may_create_all = access.may(Action::Create, CLUSTER);
     let missing: Vec<&String> = names.iter().filter(|name| cx::topic(&catalog, name).is_none()).collect();
     let mut problems = std::collections::BTreeMap::new();
     let mut wanted = Vec::new();
     for name in missing {
+        if create && !may_create_all && !access.may(Action::Create, access::topic(name)) {
+            problems.insert(name.clone(), Code::TopicAuthorizationFailed);
+            continue;
+        }
         match problem(&catalog, name, create) {
             Some(code) => drop(problems.insert(name.clone(), code)),
             None => wanted.push(name.clone()),
@@ -121,7 +139,9 @@ async fn by_name(cx: &Cx, names: BTreeSet<String>, create: bool, operations: boo
         // A name that we keep to ourselves.
         (None, None) => no_topic(Some(name), Uuid::ZERO, Code::InvalidTopicException),
     };
-    names.into_iter().map(answer).collect()
+    // Of those that are hidden nobody has looked whether they are there.
+    let hidden = hidden.into_iter().map(|name| no_topic(Some(name), Uuid::ZERO, Code::TopicAuthorizationFailed));
+    names.into_iter().map(answer).chain(hidden).collect()
 }
 
 /// Why a topic that does not exist is not created; `None`: it is.
@@ -150,7 +170,7 @@ fn newborn(cx: &Cx, name: &str) -> Create {
     }
 }
 
-fn topic(cx: &Cx, stream: &Stream, operations: bool) -> MetadataResponseTopic {
+fn topic(cx: &Cx, stream: &Stream, operations: Option<&Access>) -> MetadataResponseTopic {
     let node = cx.options.node_id;
     let partition = |(index, log): (usize, &crate::ids::LogId)| MetadataResponsePartition {
         error_code: Code::None.wire(),
@@ -168,7 +188,8 @@ fn topic(cx: &Cx, stream: &Stream, operations: bool) -> MetadataResponseTopic {
         topic_id: Uuid(stream.id.0),
         is_internal: cx::is_internal(stream),
         partitions: stream.logs.iter().enumerate().map(partition).collect(),
-        topic_authorized_operations: if operations { cx::ALL_TOPIC_OPERATIONS } else { cx::OPERATIONS_NOT_ASKED },
+        topic_authorized_operations: operations
+            .map_or(cx::OPERATIONS_NOT_ASKED, |access| access.operations(access::topic(&stream.name))),
     }
 }
 

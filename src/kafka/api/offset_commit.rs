@@ -8,7 +8,9 @@
 use std::sync::Arc;
 
 use super::{Answer, Api};
+use crate::auth::Action;
 use crate::engine::Catalog;
+use crate::kafka::access::{Access, group};
 use crate::kafka::cx::{self, Call, Cx};
 use crate::kafka::error::Code;
 use crate::kafka::group::{Commit, CommitOffset, Name, Refusal};
@@ -25,7 +27,12 @@ impl Api for OffsetCommit {
 
     async fn handle(cx: Arc<Cx>, call: Call, request: OffsetCommitRequest) -> Answer<OffsetCommitResponse> {
         let catalog = cx.engine.catalog();
-        let plan = plan(&request.topics, |topic| known(&catalog, call.version, topic));
+        let access = cx.access(&call);
+        if let Err(code) = access.check(Action::Read, group(&request.group_id)) {
+            let codes = request.topics.iter().map(|topic| vec![code; topic.partitions.len()]).collect();
+            return Answer::Now(response(request.topics, codes, Err(code)));
+        }
+        let plan = plan(&request.topics, |topic| known(&access, &catalog, call.version, topic));
         let commit = Commit {
             group: request.group_id.into(),
             generation: request.generation_id_or_member_epoch,
@@ -59,10 +66,10 @@ struct Plan {
     codes: Vec<Vec<Code>>,
 }
 
-fn known(catalog: &Catalog, version: i16, topic: &OffsetCommitRequestTopic) -> Result<Known, Code> {
+fn known(access: &Access, catalog: &Catalog, version: i16, asked: &OffsetCommitRequestTopic) -> Result<Known, Code> {
     let stream = match version >= 10 {
-        true => cx::topic_by_id(catalog, topic.topic_id).ok_or(Code::UnknownTopicId)?,
-        false => cx::topic(catalog, &topic.name).ok_or(Code::UnknownTopicOrPartition)?,
+        true => cx::permitted_by_id(access, Action::Read, catalog, asked.topic_id)?,
+        false => cx::permitted(access, Action::Read, catalog, &asked.name)?,
     };
     Ok(Known { name: stream.name.clone(), id: stream.id.0, partitions: stream.logs.len() })
 }

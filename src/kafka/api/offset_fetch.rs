@@ -8,8 +8,10 @@
 use std::sync::Arc;
 
 use super::{Answer, Api};
+use crate::auth::Action;
 use crate::engine::Catalog;
 use crate::ids::StreamId;
+use crate::kafka::access::{Access, group, topic};
 use crate::kafka::cx::{self, Call, Cx};
 use crate::kafka::error::Code;
 use crate::kafka::group::{Fetch, FetchTopic, Fetched, Name, Told};
@@ -29,23 +31,30 @@ impl Api for OffsetFetch {
     async fn handle(cx: Arc<Cx>, call: Call, request: OffsetFetchRequest) -> Answer<OffsetFetchResponse> {
         let catalog = cx.engine.catalog();
         let stable = request.require_stable;
-        let asked = groups(call.version, request);
+        let access = cx.access(&call);
         let by_id = call.version >= 10;
-        let fetches = asked.iter().map(|group| fetch(group, stable, |topic| known(&catalog, by_id, topic))).collect();
-        let fetched = cx.groups.fetch(fetches).await;
+        let known = |asked: &OffsetFetchRequestTopics| known(&access, &catalog, by_id, asked);
+        let asked = groups(call.version, request);
+        let (asked, hidden) = access.split(Action::Describe, asked, |asked| group(&asked.group_id));
+        let fetched = cx.groups.fetch(asked.iter().map(|group| fetch(group, stable, known)).collect()).await;
         let is_current = |id: u128| id == 0 || catalog.stream_by_id(StreamId(id)).is_some();
         let id_of = |name: &str| cx::topic(&catalog, name).map(|stream| Uuid(stream.id.0));
-        let answered = match fetched {
+        let is_shown = |name: &str| access.may(Action::Describe, topic(name));
+        let mut answered: Vec<_> = match fetched {
             Ok(fetched) => asked
                 .into_iter()
                 .zip(fetched)
                 .map(|(group, fetched)| match fetched {
-                    Ok(fetched) => answer(by_id, group, fetched, is_current, id_of),
+                    Ok(mut fetched) => {
+                        fetched.retain(|fetched| group.topics.is_some() || is_shown(&fetched.topic));
+                        answer(by_id, group, fetched, is_current, id_of, known)
+                    }
                     Err(why) => failed(group, why.into()),
                 })
                 .collect(),
             Err(code) => asked.into_iter().map(|group| failed(group, code)).collect(),
         };
+        answered.extend(hidden.into_iter().map(|group| failed(group, Code::GroupAuthorizationFailed)));
         Answer::Now(response(call.version, answered))
     }
 }
@@ -65,19 +74,28 @@ fn groups(version: i16, request: OffsetFetchRequest) -> Vec<OffsetFetchRequestGr
 }
 
 /// The name and id of a topic that was asked for. By name, one that does not exist simply has no offsets.
-fn known(catalog: &Catalog, by_id: bool, topic: &OffsetFetchRequestTopics) -> Option<(Name, u128)> {
-    if by_id {
-        return cx::topic_by_id(catalog, topic.topic_id).map(|stream| (stream.name.clone(), stream.id.0));
+fn known(
+    access: &Access,
+    catalog: &Catalog,
+    by_id: bool,
+    asked: &OffsetFetchRequestTopics,
+) -> Result<(Name, u128), Code> {
+    let found = match by_id {
+        true => cx::permitted_by_id(access, Action::Describe, catalog, asked.topic_id),
+        false => cx::permitted(access, Action::Describe, catalog, &asked.name),
+    };
+    match found {
+        Ok(stream) => Ok((stream.name.clone(), stream.id.0)),
+        Err(Code::UnknownTopicOrPartition) => Ok((asked.name.as_str().into(), 0)),
+        Err(code) => Err(code),
     }
-    let id = cx::topic(catalog, &topic.name).map_or(0, |stream| stream.id.0);
-    Some((topic.name.as_str().into(), id))
 }
 
-/// Topics of an unknown id are asked for under no name, so that the answer keeps its order.
+/// What nobody is told of is asked for under no name, so that the answer keeps its order.
 fn fetch(
     group: &OffsetFetchRequestGroup,
     stable: bool,
-    known: impl Fn(&OffsetFetchRequestTopics) -> Option<(Name, u128)>,
+    known: impl Fn(&OffsetFetchRequestTopics) -> Result<(Name, u128), Code>,
 ) -> Fetch {
     let topic = |topic: &OffsetFetchRequestTopics| {
         let (name, topic_id) = known(topic).unwrap_or_default();
@@ -94,6 +112,7 @@ fn answer(
     fetched: Vec<Fetched>,
     is_current: impl Fn(u128) -> bool,
     id_of: impl Fn(&str) -> Option<Uuid>,
+    known: impl Fn(&OffsetFetchRequestTopics) -> Result<(Name, u128), Code>,
 ) -> OffsetFetchResponseGroup {
     let told = |told: Told| match told {
         Told::Offset(committed) if !is_current(committed.topic_id) => Told::Nothing,
@@ -104,7 +123,7 @@ fn answer(
             .into_iter()
             .zip(fetched)
             .map(|(asked, fetched)| {
-                let code = if by_id && fetched.topic.is_empty() { Code::UnknownTopicId } else { Code::None };
+                let code = known(&asked).err().unwrap_or(Code::None);
                 let partitions = fetched.partitions.into_iter().map(|(index, c)| partition(index, told(c), code));
                 let partitions = partitions.collect();
                 OffsetFetchResponseTopics { name: asked.name, topic_id: asked.topic_id, partitions }
@@ -230,7 +249,8 @@ mod tests {
 
     fn ask(version: i16, all: bool, found: Vec<Fetched>, live_id: u128) -> OffsetFetchResponse {
         let group = groups(version, request(version, all)).remove(0);
-        let answer = answer(version >= 10, group, found, |id| id == live_id, |_| Some(Uuid(live_id)));
+        let known = |_: &OffsetFetchRequestTopics| Ok(("t".into(), live_id));
+        let answer = answer(version >= 10, group, found, |id| id == live_id, |_| Some(Uuid(live_id)), known);
         response(version, vec![answer])
     }
 
@@ -275,11 +295,12 @@ mod tests {
     #[test]
     fn an_unknown_id_is_an_error_on_its_partitions() {
         let group = groups(10, request(10, false)).remove(0);
-        let fetch = fetch(&group, false, |_| None);
+        let known = |_: &OffsetFetchRequestTopics| Err(Code::UnknownTopicId);
+        let fetch = fetch(&group, false, known);
         let topics = fetch.topics.expect("named topics");
         assert_eq!((&*topics[0].topic, &topics[0].partitions), ("", &vec![0, 1]));
         let nothing = vec![Fetched { topic: "".into(), partitions: vec![(0, Told::Nothing), (1, Told::Nothing)] }];
-        let answer = answer(true, group, nothing, |_| true, |_| None);
+        let answer = answer(true, group, nothing, |_| true, |_| None, known);
         assert_eq!(told(&response(10, vec![answer])), [(0, -1, -1, 100), (1, -1, -1, 100)]);
     }
 

@@ -6,7 +6,10 @@
 use std::sync::Arc;
 
 use super::{Answer, Api};
+use crate::auth::Action;
+use crate::engine::catalog::Stream;
 use crate::ids::LogId;
+use crate::kafka::access::{Access, CLUSTER};
 use crate::kafka::cx::{self, Call, Cx};
 use crate::kafka::error::Code;
 use crate::kafka::wire::messages::offset_for_leader_epoch::{
@@ -22,15 +25,23 @@ impl Api for OffsetForLeaderEpoch {
 
     async fn handle(
         cx: Arc<Cx>,
-        _call: Call,
+        call: Call,
         request: OffsetForLeaderEpochRequest,
     ) -> Answer<OffsetForLeaderEpochResponse> {
         let catalog = cx.engine.catalog();
+        // Brokers ask for everything.
+        let access = match cx.access(&call) {
+            access if access.may(Action::ClusterAction, CLUSTER) => Access::open(),
+            access => access,
+        };
         let topics = request.topics.into_iter().map(|topic| {
-            let stream = cx::topic(&catalog, &topic.topic);
+            let stream = cx::permitted(&access, Action::Describe, &catalog, &topic.topic);
             let answer = |asked: OffsetForLeaderPartition| {
-                let log = u32::try_from(asked.partition).ok().and_then(|number| stream?.log(number));
-                let found = log.ok_or(Code::UnknownTopicOrPartition).and_then(|log| end_of_epoch(&cx, log, &asked));
+                let log = |stream: &Arc<Stream>| {
+                    let log = u32::try_from(asked.partition).ok().and_then(|number| stream.log(number));
+                    log.ok_or(Code::UnknownTopicOrPartition)
+                };
+                let found = stream.and_then(log).and_then(|log| end_of_epoch(&cx, log, &asked));
                 let (code, (leader_epoch, end_offset)) = match found {
                     Ok(end) => (Code::None, end),
                     Err(code) => (code, (-1, -1)),

@@ -18,10 +18,12 @@ use std::time::Duration;
 use bytes::Bytes;
 
 use super::{Answer, Api, Later};
+use crate::auth::Action;
 use crate::config::stream::{Compression, Oversize, StreamSettings, TimestampType};
 use crate::engine::catalog::Stream;
 use crate::engine::{Catalog, Group, Joins, Origin, Part, Permit, Placed, Receipt, Refused};
 use crate::ids::{LogId, Offset, Timestamp};
+use crate::kafka::access::{Access, transaction};
 use crate::kafka::cx::{self, Call, Cx};
 use crate::kafka::error::Code;
 use crate::kafka::recompress;
@@ -53,11 +55,12 @@ impl Api for Produce {
     const APPENDS: bool = true;
 
     async fn handle(cx: Arc<Cx>, call: Call, request: ProduceRequest) -> Answer<ProduceResponse> {
+        let access = cx.access(&call);
         let Call { version, client_id, permit, .. } = call;
         let acks = request.acks;
         let wait = Duration::from_millis(u64::try_from(request.timeout_ms).unwrap_or(0)).max(SHORTEST_WAIT);
-        let joining = join(&cx, version, &request).await;
-        let topics = place(&cx, version, request, joining, permit);
+        let joining = join(&cx, &access, version, &request).await;
+        let topics = place(&cx, &access, version, request, joining, permit);
         match acks {
             0 => Answer::Silent(silent(client_id, topics)),
             _ => Answer::Later(Box::pin(answer(topics, wait))),
@@ -106,17 +109,15 @@ impl Refusal {
 type Joining = BTreeMap<LogId, Result<Joins, Code>>;
 
 /// Asks the coordinator for what has to be known before batches of a transaction are placed; nothing, of all others.
-async fn join(cx: &Cx, version: i16, request: &ProduceRequest) -> Joining {
-    let Some(id) = &request.transactional_id else { return Joining::new() };
+async fn join(cx: &Cx, access: &Access, version: i16, request: &ProduceRequest) -> Joining {
+    let id = request.transactional_id.as_ref().filter(|id| access.may(Action::Write, transaction(id)));
+    let Some(id) = id else { return Joining::new() };
     let catalog = cx.engine.catalog();
     let mut producer = None;
     let mut asked: Vec<(LogId, Offset, TxnPartition)> = Vec::new();
     let mut mixed = false;
     for topic in &request.topic_data {
-        let stream = match version >= IDS_FROM {
-            true => cx::topic_by_id(&catalog, topic.topic_id),
-            false => cx::topic(&catalog, &topic.name),
-        };
+        let stream = find(access, &catalog, version, topic).ok();
         for data in &topic.partition_data {
             let log = stream.zip(u32::try_from(data.index).ok()).and_then(|(stream, number)| stream.log(number));
             let header = data.records.as_ref().and_then(|records| batch::parse_header(records).ok());
@@ -159,12 +160,20 @@ async fn join(cx: &Cx, version: i16, request: &ProduceRequest) -> Joining {
 }
 
 /// Checks every batch, then places them, all without an await.
-fn place(cx: &Cx, version: i16, request: ProduceRequest, joining: Joining, permit: Permit) -> Vec<Topic> {
+fn place(
+    cx: &Cx,
+    access: &Access,
+    version: i16,
+    request: ProduceRequest,
+    joining: Joining,
+    permit: Permit,
+) -> Vec<Topic> {
     let catalog = cx.engine.catalog();
     let now = cx.engine.clock().now();
+    let may_write = |id: &String| access.may(Action::Write, transaction(id));
     let all = match request.acks {
         // Nobody may write into a transaction without saying whose it is: the whole request is refused, as in Kafka.
-        _ if request.transactional_id.is_none() && any_transactional(&request) => {
+        _ if !request.transactional_id.as_ref().is_some_and(may_write) && any_transactional(&request) => {
             Some(Code::TransactionalIdAuthorizationFailed)
         }
         -1..=1 => None,
@@ -173,12 +182,8 @@ fn place(cx: &Cx, version: i16, request: ProduceRequest, joining: Joining, permi
     let mut checked = Vec::new();
     let mut topics = Vec::with_capacity(request.topic_data.len());
     for topic in request.topic_data {
+        let stream = find(access, &catalog, version, &topic);
         let TopicProduceData { name, topic_id, partition_data } = topic;
-        let stream = if version >= IDS_FROM {
-            cx::topic_by_id(&catalog, topic_id).ok_or(Code::UnknownTopicId)
-        } else {
-            topic_named(&catalog, &name)
-        };
         let mut partitions = Vec::with_capacity(partition_data.len());
         for data in partition_data {
             let batch = match (all, &stream) {
@@ -223,9 +228,16 @@ fn any_transactional(request: &ProduceRequest) -> bool {
     batches.filter_map(|batch| batch::parse_header(batch).ok()).any(|header| header.is_transactional())
 }
 
-fn topic_named<'a>(catalog: &'a Catalog, name: &str) -> Result<&'a Arc<Stream>, Code> {
-    let stream = cx::topic(catalog, name).ok_or(Code::UnknownTopicOrPartition)?;
-    if cx::is_internal(stream) { Err(Code::InvalidTopicException) } else { Ok(stream) }
+fn find<'a>(
+    access: &Access,
+    catalog: &'a Catalog,
+    version: i16,
+    asked: &TopicProduceData,
+) -> Result<&'a Arc<Stream>, Code> {
+    match version >= IDS_FROM {
+        true => cx::permitted_by_id(access, Action::Write, catalog, asked.topic_id),
+        false => cx::permitted(access, Action::Write, catalog, &asked.name),
+    }
 }
 
 /// A batch that may be placed.

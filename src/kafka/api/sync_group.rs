@@ -8,6 +8,8 @@ use std::sync::Arc;
 use bytes::Bytes;
 
 use super::{Answer, Api};
+use crate::auth::Action;
+use crate::kafka::access::group;
 use crate::kafka::cx::{Call, Cx};
 use crate::kafka::error::Code;
 use crate::kafka::group::{Sync, Synced};
@@ -24,7 +26,10 @@ impl Api for SyncGroup {
         let is_incomplete = request.protocol_type.is_none() || request.protocol_name.is_none();
         let result = match call.version >= 5 && is_incomplete {
             true => Err(Code::InconsistentGroupProtocol),
-            false => cx.groups.sync(command(request)).await,
+            false => match cx.access(&call).check(Action::Read, group(&request.group_id)) {
+                Ok(()) => cx.groups.sync(command(request)).await,
+                Err(code) => Err(code),
+            },
         };
         Answer::Now(response(result))
     }

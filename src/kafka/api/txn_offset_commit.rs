@@ -7,7 +7,9 @@ use std::sync::Arc;
 
 use super::end_txn::BUMPS_FROM;
 use super::{Answer, Api};
+use crate::auth::Action;
 use crate::engine::Catalog;
+use crate::kafka::access::{Access, group, transaction};
 use crate::kafka::cx::{self, Call, Cx};
 use crate::kafka::error::Code;
 use crate::kafka::group::{Commit, CommitOffset};
@@ -28,10 +30,17 @@ impl Api for TxnOffsetCommit {
 
     async fn handle(cx: Arc<Cx>, call: Call, request: TxnOffsetCommitRequest) -> Answer<TxnOffsetCommitResponse> {
         let catalog = cx.engine.catalog();
+        let access = cx.access(&call);
+        let all = access
+            .check(Action::Write, transaction(&request.transactional_id))
+            .and_then(|()| access.check(Action::Read, group(&request.group_id)));
         let mut offsets = Vec::new();
         let mut codes = Vec::new();
         for topic in &request.topics {
-            codes.extend(take(&catalog, call.version, topic, &mut offsets));
+            match all {
+                Ok(()) => codes.extend(take(&access, &catalog, call.version, topic, &mut offsets)),
+                Err(code) => codes.extend(topic.partitions.iter().map(|_| code)),
+            }
         }
         let result =
             if offsets.is_empty() { Ok(Vec::new()) } else { commit(&cx, call.version, &request, offsets).await };
@@ -60,14 +69,15 @@ impl Api for TxnOffsetCommit {
 
 /// One code for each partition of a topic; what may be committed goes to `offsets`.
 fn take(
+    access: &Access,
     catalog: &Catalog,
     version: i16,
     topic: &TxnOffsetCommitRequestTopic,
     offsets: &mut Vec<CommitOffset>,
 ) -> Vec<Code> {
     let stream = match version >= IDS_FROM {
-        true => cx::topic_by_id(catalog, topic.topic_id).ok_or(Code::UnknownTopicId),
-        false => cx::topic(catalog, &topic.name).ok_or(Code::UnknownTopicOrPartition),
+        true => cx::permitted_by_id(access, Action::Read, catalog, topic.topic_id),
+        false => cx::permitted(access, Action::Read, catalog, &topic.name),
     };
     let code = |partition: &_| {
         let crate::kafka::wire::messages::txn_offset_commit::TxnOffsetCommitRequestPartition {

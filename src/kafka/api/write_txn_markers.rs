@@ -6,7 +6,9 @@
 use std::sync::Arc;
 
 use super::{Answer, Api};
+use crate::auth::Action;
 use crate::engine::{Group, Origin, Part, Permit};
+use crate::kafka::access::CLUSTER;
 use crate::kafka::cx::{self, Call, Cx};
 use crate::kafka::error::Code;
 use crate::kafka::wire::messages::write_txn_markers::{
@@ -22,14 +24,20 @@ impl Api for WriteTxnMarkers {
     type Request = WriteTxnMarkersRequest;
     type Response = WriteTxnMarkersResponse;
 
-    async fn handle(cx: Arc<Cx>, _call: Call, request: WriteTxnMarkersRequest) -> Answer<WriteTxnMarkersResponse> {
+    async fn handle(cx: Arc<Cx>, call: Call, request: WriteTxnMarkersRequest) -> Answer<WriteTxnMarkersResponse> {
+        let access = cx.access(&call);
+        let may = access.check(Action::Alter, CLUSTER).or_else(|_| access.check(Action::ClusterAction, CLUSTER));
         let mut markers = Vec::with_capacity(request.markers.len());
         for marker in request.markers {
             let mut topics = Vec::with_capacity(marker.topics.len());
             for topic in &marker.topics {
                 let mut partitions = Vec::with_capacity(topic.partition_indexes.len());
                 for &partition_index in &topic.partition_indexes {
-                    let code = write(&cx, &marker, &topic.name, partition_index).await.err().unwrap_or(Code::None);
+                    let written = match may {
+                        Ok(()) => write(&cx, &marker, &topic.name, partition_index).await,
+                        Err(code) => Err(code),
+                    };
+                    let code = written.err().unwrap_or(Code::None);
                     partitions.push(WritableTxnMarkerPartitionResult { partition_index, error_code: code.wire() });
                 }
                 topics.push(WritableTxnMarkerTopicResult { name: topic.name.clone(), partitions });
