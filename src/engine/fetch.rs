@@ -167,7 +167,15 @@ fn end_of(batches: &[Stored]) -> Option<Offset> {
 
 fn unreadable(plan: &Plan, from: Offset, error: &io::Error) -> Error {
     tracing::error!(log = %plan.segment.log, base = %plan.segment.base, "reading a segment failed: {error}");
-    Error::Corrupt { first: from, end: plan.reach.end }
+    match is_damage(error) {
+        true => Error::Corrupt { first: from, end: plan.reach.end },
+        false => Error::Unreadable { at: from },
+    }
+}
+
+/// Whether the bytes are there and say nothing, or are not there; anything else may be otherwise when it is tried again.
+pub(super) fn is_damage(error: &io::Error) -> bool {
+    matches!(error.kind(), io::ErrorKind::InvalidData | io::ErrorKind::UnexpectedEof)
 }
 
 /// Reads a segment from an offset on; goes on behind damaged batches until something sound is found or it ends.

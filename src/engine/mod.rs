@@ -258,6 +258,10 @@ pub enum Error {
         first: Offset,
         end: Offset,
     },
+    /// The disk did not give what is stored there, which is not lost by that: it may when it is asked again.
+    Unreadable {
+        at: Offset,
+    },
     /// The disk has no room; reads go on, and writes when there is room again.
     Full,
     Overloaded,
@@ -289,6 +293,7 @@ impl fmt::Display for Error {
             Error::TooLarge { limit } => write!(f, "the batch is larger than {limit} bytes"),
             Error::Invalid(why) => f.write_str(why),
             Error::Corrupt { first, end } => write!(f, "records {first}..{end} are damaged on disk"),
+            Error::Unreadable { at } => write!(f, "the disk does not give the records from {at} on"),
             Error::Full => f.write_str("the disk is full"),
             Error::Overloaded => f.write_str("too much is waiting"),
             Error::ShuttingDown => f.write_str("the engine is stopping"),

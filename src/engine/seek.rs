@@ -1,8 +1,10 @@
 //! Finding an offset by time: segments first (by their sidecars), then the tail; a batch is opened only to find the very
 //! record.
 
+use std::io;
 use std::sync::Arc;
 
+use super::fetch::is_damage;
 use super::frame::Settled;
 use super::tail::Shared;
 use super::vault::{Segment, Vault};
@@ -77,9 +79,12 @@ impl Engine {
             let vault = self.vault.clone();
             let found = self
                 .blocking(move || {
-                    segments.iter().find_map(|(s, reach)| in_segment(&vault, s, reach, aim, start, in_memory_from))
+                    let mut found = segments
+                        .iter()
+                        .map(|(s, reach)| in_segment(&vault, s, reach, aim, start, in_memory_from).transpose());
+                    found.find_map(|found| found).transpose()
                 })
-                .await?;
+                .await??;
             if let Some(found) = found {
                 return Ok(Some(found));
             }
@@ -95,7 +100,14 @@ impl Engine {
     }
 }
 
-fn in_segment(vault: &Vault, s: &Segment, reach: &Settled, aim: Aim, start: Offset, until: Offset) -> Option<Found> {
+fn in_segment(
+    vault: &Vault,
+    s: &Segment,
+    reach: &Settled,
+    aim: Aim,
+    start: Offset,
+    until: Offset,
+) -> Result<Option<Found>, Error> {
     let slot = vault.find(
         s,
         reach,
@@ -103,14 +115,20 @@ fn in_segment(vault: &Vault, s: &Segment, reach: &Settled, aim: Aim, start: Offs
         |slot| slot.first >= until || aim.hits(slot.max_time, slot.arrived),
     );
     let slot = match slot {
-        Ok(slot) => slot.filter(|slot| slot.first < until)?,
-        Err(e) => {
-            tracing::error!(log = %s.log, base = %s.base, "searching a segment failed: {e}");
-            return None;
-        }
+        Ok(slot) => slot.filter(|slot| slot.first < until),
+        Err(e) => return unsearchable(s, &e),
     };
-    let range = vault.read(s, reach, slot.first, reach.end, 1).ok()?;
-    in_batch(range.batches.first()?, aim, start)
+    let Some(slot) = slot else { return Ok(None) };
+    match vault.read(s, reach, slot.first, reach.end, 1) {
+        Ok(range) => Ok(range.batches.first().and_then(|stored| in_batch(stored, aim, start))),
+        Err(e) => unsearchable(s, &e),
+    }
+}
+
+/// What is damaged has nothing to be found; what the disk does not give now may hold what is looked for.
+fn unsearchable(s: &Segment, error: &io::Error) -> Result<Option<Found>, Error> {
+    tracing::error!(log = %s.log, base = %s.base, "searching a segment failed: {error}");
+    if is_damage(error) { Ok(None) } else { Err(Error::Unreadable { at: s.base }) }
 }
 
 /// The record of a batch that is aimed at. A batch that cannot be opened is answered by its first offset.

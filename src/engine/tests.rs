@@ -1,6 +1,7 @@
 //! The engine as a façade sees it, over a disk in memory.
 
 mod transactions;
+mod unreadable;
 
 use std::collections::BTreeMap;
 use std::sync::Arc;

@@ -237,7 +237,15 @@ impl Vault {
                 break;
             }
             let settled = Entries { s, records: &*records, head: &place.head, slots: &self.slots(s, &place)? };
-            while self.read_piece(&settled, until, &mut left, &mut range)? {}
+            loop {
+                match self.read_piece(&settled, until, &mut left, &mut range) {
+                    Ok(true) => {}
+                    Ok(false) => break,
+                    // What came before it is worth an answer; the next read begins where the disk refuses.
+                    Err(_) if !range.batches.is_empty() => return Ok(range),
+                    Err(e) => return Err(e),
+                }
+            }
             if range.next < place.head.end {
                 break;
             }
@@ -285,7 +293,15 @@ impl Vault {
             }
             return Ok(false);
         };
-        let mut buffer = self.read_range(s, records, begin, bytes)?;
+        let mut buffer = match self.read_range(s, records, begin, bytes) {
+            // A batch that the disk does not give holds up nobody who wants those before it.
+            Err(_) if wanted.len() > 1 => {
+                wanted.truncate(1);
+                bytes = slots[wanted[0]].bytes as usize;
+                self.read_range(s, records, begin, bytes)?
+            }
+            read => read?,
+        };
         metrics::DISK_READ_BYTES.add(bytes as u64);
         let asked = range.next;
         for i in wanted {

@@ -222,6 +222,8 @@ impl From<&Error> for Code {
             Error::Invalid(_) => Code::InvalidRequest,
             // Kafka's own code for a batch whose stored bytes fail their checksum on the way out.
             Error::Corrupt { first: _, end: _ } => Code::CorruptMessage,
+            // Retriable, and nothing is stepped over.
+            Error::Unreadable { at: _ } => Code::KafkaStorageError,
             // Retriable: the client tries again until there is room.
             Error::Full => Code::KafkaStorageError,
             Error::Overloaded => Code::RequestTimedOut,

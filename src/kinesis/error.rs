@@ -145,6 +145,10 @@ pub fn engine(error: &Error, target: &Target) -> Failure {
             tracing::error!(%first, %end, stream = %target.name, "records are damaged on disk and withheld");
             Failure::internal("Internal Service Failure")
         }
+        Error::Unreadable { at } => {
+            tracing::error!(%at, stream = %target.name, "records cannot be read from disk");
+            Failure::internal("Internal Service Failure")
+        }
         Error::LaneFailed => Failure::internal("Internal Service Failure"),
     }
 }

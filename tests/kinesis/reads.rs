@@ -1,10 +1,12 @@
 //! Iterators of every type, what they read, and what ends them.
 
-use interfluve::engine::Change;
+use interfluve::engine::{Change, Options};
 use interfluve::ids::Offset;
+use interfluve::store::Disk;
+use interfluve::store::memory::MemDisk;
 use serde_json::{Value, json};
 
-use crate::harness::{NOW, Server};
+use crate::harness::{NOW, Server, Setup};
 
 /// Puts one record and gives its number.
 async fn put(server: &Server, stream: &str, data: &str) -> String {
@@ -294,5 +296,42 @@ async fn iterators_that_cannot_be_are_refused_by_name() {
         let refused = server.err("GetRecords", json!({"ShardIterator": text})).await;
         assert_eq!(refused, ("InvalidArgumentException".into(), "Invalid ShardIterator.".into()));
     }
+    server.stop().await;
+}
+
+/// A disk that fails for a while: GetRecords says so and steps over nothing, and goes on when the disk does.
+#[tokio::test]
+async fn records_that_the_disk_does_not_give_are_an_internal_failure_and_are_read_later() {
+    let disk = MemDisk::faulty();
+    let mut engine = Options::default();
+    (engine.lane.settle_bytes, engine.lane.tail_bytes) = (4_000, 10_000);
+    let server = Server::start_with(Setup { disk: disk.clone(), engine, ..Setup::default() }).await;
+    server.create("s", 1).await;
+    for _ in 0..100 {
+        put(&server, "s", &"A".repeat(800)).await;
+    }
+    let iterator = server.iterator(json!({"StreamName": "s", "ShardIteratorType": "TRIM_HORIZON"})).await;
+    let dirs: Vec<String> = disk.list("logs").expect("a directory").iter().map(|dir| format!("logs/{dir}")).collect();
+    let files =
+        dirs.iter().flat_map(|dir| disk.list(dir).expect("a directory").into_iter().map(move |n| format!("{dir}/{n}")));
+    let segments: Vec<String> = files.filter(|name| name.ends_with(".log")).collect();
+    assert!(!segments.is_empty(), "nothing has been settled");
+    for name in &segments {
+        disk.spoil(name, 0..u64::MAX).expect("a file");
+    }
+    for _ in 0..2 {
+        assert_eq!(server.err("GetRecords", json!({"ShardIterator": iterator})).await.0, "InternalFailure");
+    }
+    for name in &segments {
+        disk.mend(name).expect("a file");
+    }
+    let (mut iterator, mut read) = (iterator, 0);
+    while read < 100 {
+        let page = server.records(&iterator).await;
+        assert!(!data(&page).is_empty(), "{read} of 100");
+        read += data(&page).len();
+        iterator = next(&page);
+    }
+    assert_eq!(read, 100);
     server.stop().await;
 }

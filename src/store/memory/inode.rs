@@ -41,6 +41,10 @@ impl Inode {
         self.unreadable.push(range);
     }
 
+    pub fn mend(&mut self) {
+        self.unreadable.clear();
+    }
+
     /// Flips a bit on the disk (and in the cache, if it had been read).
     pub fn flip(&mut self, bit: u64) {
         self.cache.flip(bit);

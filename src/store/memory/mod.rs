@@ -200,6 +200,13 @@ impl MemDisk {
         held(&inode).spoil(range);
         Ok(())
     }
+
+    /// Makes all of a file readable again, as it was.
+    pub fn mend(&self, name: &str) -> io::Result<()> {
+        let inode = held(&self.0.state).names.file(name)?;
+        held(&inode).mend();
+        Ok(())
+    }
 }
 
 /// What happens to a call that changes something.

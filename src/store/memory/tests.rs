@@ -184,6 +184,11 @@ fn bits_flip_and_sectors_die() {
     }
     file.write_at(&[&[1; 512]], 0).unwrap();
     assert_eq!(file.read_at(&mut buf, 100).unwrap(), 50, "written again");
+    disk.spoil("a", 0..10).unwrap();
+    assert!(file.read_at(&mut buf, 0).is_err());
+    disk.mend("a").unwrap();
+    assert_eq!(file.read_at(&mut buf, 0).unwrap(), 50);
+    assert_eq!(buf, [1; 50]);
 }
 
 #[test]
