@@ -247,6 +247,99 @@ def delete_records():
     client.close()
 
 
+def committed_only(topic, level="read_committed"):
+    """Every value that a careful reader finds from the start to the end of a topic."""
+    client = consumer(f"{GROUP}-{uuid.uuid4().hex[:8]}", **{"isolation.level": level, "enable.partition.eof": True})
+    client.assign([TopicPartition(topic, number, 0) for number in range(PARTITIONS)])
+    got, ended, limit = [], set(), time.monotonic() + 20
+    while len(ended) < PARTITIONS and time.monotonic() < limit:
+        message = client.poll(0.2)
+        if message is None:
+            continue
+        if message.error():
+            equal(message.error().code(), KafkaError._PARTITION_EOF, "error")
+            ended.add(message.partition())
+        else:
+            got.append(message.value())
+    client.close()
+    equal(len(ended), PARTITIONS, "partitions read to their end")
+    return sorted(got)
+
+
+def transactional(name):
+    client = producer(**{"transactional.id": f"{TOPIC}-{name}"})
+    client.init_transactions(20)
+    return client
+
+
+def transactions():
+    """Some are committed, some given up; a careful reader sees the first and nothing of the others."""
+    topic, client, kept = f"{TOPIC}-in", transactional("writer"), []
+    admin.create_topics([NewTopic(name, PARTITIONS, 1) for name in (topic, f"{TOPIC}-out")])
+    within(10, lambda: f"{TOPIC}-out" in admin.list_topics(timeout=10).topics, "the topics")
+    for number in range(9):
+        values = [f"{number}-{place}".encode() for place in range(20)]
+        client.begin_transaction()
+        for value in values:
+            client.produce(topic, value, key=value)
+        equal(client.flush(20), 0, "messages left in the queue")
+        if number % 3:
+            client.commit_transaction(20)
+            kept.extend(values)
+        else:
+            client.abort_transaction(20)
+    equal(committed_only(topic), sorted(kept), "values of a careful reader")
+    equal(len(committed_only(topic, "read_uncommitted")), 9 * 20, "values of a careless one")
+
+
+def fencing():
+    """A second producer of the same id ends the first one."""
+    old, topic = transactional("fenced"), f"{TOPIC}-in"
+    old.begin_transaction()
+    old.produce(topic, b"zombie")
+    old.flush(20)
+    new = transactional("fenced")
+    try:
+        old.commit_transaction(20)
+    except KafkaException as error:
+        assert error.args[0].code() in (KafkaError._FENCED, KafkaError.INVALID_PRODUCER_EPOCH), error
+    else:
+        raise AssertionError("the old producer was not fenced")
+    new.begin_transaction()
+    new.produce(topic, b"living")
+    new.commit_transaction(20)
+    values = committed_only(topic)
+    equal((b"zombie" in values, b"living" in values), (False, True), "what is there of the old and of the new one")
+
+
+def exactly_once():
+    """Consume, transform, produce, with positions in the transaction; one round is given up and done again."""
+    expected = committed_only(f"{TOPIC}-in")
+    reader = consumer(f"{GROUP}-eos", **{"isolation.level": "read_committed"})
+    reader.subscribe([f"{TOPIC}-in"])
+    writer, copied, rounds, limit = transactional("copier"), 0, 0, time.monotonic() + 30
+    while copied < len(expected) and time.monotonic() < limit:
+        messages = [message for message in reader.consume(40, 0.5) if not message.error()]
+        if not messages:
+            continue
+        writer.begin_transaction()
+        for message in messages:
+            writer.produce(f"{TOPIC}-out", message.value(), message.key())
+        positions = reader.position(reader.assignment())
+        writer.send_offsets_to_transaction(positions, reader.consumer_group_metadata(), 20)
+        rounds += 1
+        if rounds == 2:
+            writer.abort_transaction(20)
+            for place in reader.committed(reader.assignment(), timeout=10):
+                reader.seek(TopicPartition(place.topic, place.partition, max(place.offset, 0)))
+            continue
+        writer.commit_transaction(20)
+        copied += len(messages)
+    reader.close()
+    assert rounds > 2, f"only {rounds} rounds"
+    equal(committed_only(f"{TOPIC}-out"), expected, "copied values")
+
+
 def delete():
     names = [name for name in admin.list_topics(timeout=10).topics if name.startswith(TOPIC)]
     for future in admin.delete_topics(names).values():
@@ -270,5 +363,8 @@ step("admin-configs", admin_configs)
 step("admin-topics", admin_partitions)
 step("admin-groups", admin_groups)
 step("delete-records", delete_records)
+step("transactions", transactions)
+step("transactions-fencing", fencing)
+step("transactions-exactly-once", exactly_once)
 step("delete", delete)
 done()

@@ -361,6 +361,157 @@ func deleteRecords(ctx context.Context) error {
 	return equal(found.Offset, 4, "start offset")
 }
 
+// transactional makes a producer that writes in transactions.
+func transactional(name string, options ...kgo.Opt) *kgo.Client {
+	return connect(append(options, kgo.TransactionalID(topic+name), kgo.DefaultProduceTopic(topic+"-txn"))...)
+}
+
+// careful reads what is committed of a topic, from its start until `count` values are there.
+func careful(ctx context.Context, name string, count int) ([]string, error) {
+	reader := connect(kgo.ConsumeTopics(name), kgo.ConsumeResetOffset(kgo.NewOffset().AtStart()),
+		kgo.FetchIsolationLevel(kgo.ReadCommitted()))
+	defer reader.Close()
+	return read(ctx, reader, count)
+}
+
+// committed is what transactions() leaves to be read.
+var committed []string
+
+// transactions commits some, gives some up, and asks the tools of the admin about them.
+func transactions(ctx context.Context) error {
+	for _, name := range []string{topic + "-txn", topic + "-copy"} {
+		if _, err := admin.CreateTopic(ctx, partitions, 1, nil, name); err != nil {
+			return err
+		}
+	}
+	producer := transactional("-writer")
+	defer producer.Close()
+	for number := range 9 {
+		if err := producer.BeginTransaction(); err != nil {
+			return err
+		}
+		var records []*kgo.Record
+		for place := range 20 {
+			value := fmt.Sprintf("%d-%d", number, place)
+			records = append(records, &kgo.Record{Key: []byte(value), Value: []byte(value)})
+			if number%3 != 0 {
+				committed = append(committed, value)
+			}
+		}
+		if err := producer.ProduceSync(ctx, records...).FirstErr(); err != nil {
+			return err
+		}
+		if err := producer.EndTransaction(ctx, kgo.TransactionEndTry(number%3 != 0)); err != nil {
+			return err
+		}
+	}
+	got, err := careful(ctx, topic+"-txn", len(committed))
+	if err != nil {
+		return err
+	}
+	if err := same(got, committed); err != nil {
+		return err
+	}
+	listed, err := admin.ListTransactions(ctx, nil, nil)
+	if err != nil {
+		return err
+	}
+	if _, there := listed[topic+"-writer"]; !there {
+		return fmt.Errorf("not listed: %v", listed)
+	}
+	described, err := admin.DescribeTransactions(ctx, topic+"-writer")
+	if err != nil {
+		return err
+	}
+	if err := equal(described[topic+"-writer"].State, "CompleteCommit", "state"); err != nil {
+		return err
+	}
+	var logs kadm.TopicsSet
+	logs.Add(topic+"-txn", 0, 1, 2, 3)
+	producers, err := admin.DescribeProducers(ctx, logs)
+	if err != nil {
+		return err
+	}
+	found := 0
+	producers.EachProducer(func(kadm.DescribedProducer) { found++ })
+	return equal(found, partitions, "producers of all partitions")
+}
+
+// exactlyOnce copies what is committed, positions within the transactions; one round is given up and done again.
+func exactlyOnce(ctx context.Context) error {
+	session, err := kgo.NewGroupTransactSession(kgo.SeedBrokers(server), kgo.TransactionalID(topic+"-copier"),
+		kgo.DefaultProduceTopic(topic+"-copy"), kgo.FetchIsolationLevel(kgo.ReadCommitted()),
+		kgo.ConsumerGroup(group+"-copy"), kgo.ConsumeTopics(topic+"-txn"), kgo.SessionTimeout(6*time.Second),
+		kgo.ConsumeResetOffset(kgo.NewOffset().AtStart()))
+	if err != nil {
+		return err
+	}
+	defer session.Close()
+	copied, rounds := 0, 0
+	for copied < len(committed) {
+		fetches := session.PollRecords(ctx, 30)
+		if err := fetches.Err(); err != nil {
+			return fmt.Errorf("after %d of %d records: %w", copied, len(committed), err)
+		}
+		if fetches.NumRecords() == 0 {
+			continue
+		}
+		rounds++
+		if err := session.Begin(); err != nil {
+			return err
+		}
+		fetches.EachRecord(func(record *kgo.Record) {
+			session.Produce(ctx, &kgo.Record{Key: record.Key, Value: record.Value}, nil)
+		})
+		done, err := session.End(ctx, kgo.TransactionEndTry(rounds != 2))
+		if err != nil {
+			return err
+		}
+		if done {
+			copied += fetches.NumRecords()
+		}
+	}
+	if rounds < 3 {
+		return fmt.Errorf("only %d rounds", rounds)
+	}
+	got, err := careful(ctx, topic+"-copy", len(committed))
+	if err != nil {
+		return err
+	}
+	return same(got, committed)
+}
+
+// fencing shows that a second producer of the same id ends the first one.
+func fencing(ctx context.Context) error {
+	old := transactional("-fenced")
+	defer old.Close()
+	if err := old.BeginTransaction(); err != nil {
+		return err
+	}
+	if err := old.ProduceSync(ctx, kgo.StringRecord("zombie")).FirstErr(); err != nil {
+		return err
+	}
+	young := transactional("-fenced")
+	defer young.Close()
+	if err := young.BeginTransaction(); err != nil {
+		return err
+	}
+	if err := young.ProduceSync(ctx, kgo.StringRecord("living")).FirstErr(); err != nil {
+		return err
+	}
+	if err := old.EndTransaction(ctx, kgo.TryCommit); err == nil {
+		return errors.New("the old producer was not fenced")
+	}
+	if err := young.EndTransaction(ctx, kgo.TryCommit); err != nil {
+		return err
+	}
+	got, err := careful(ctx, topic+"-txn", len(committed)+1)
+	if err != nil {
+		return err
+	}
+	return same(got, append([]string{"living"}, committed...))
+}
+
 func deleteAll(ctx context.Context) error {
 	if _, err := admin.DeleteGroups(ctx, group+"-resume"); err != nil {
 		return err
@@ -402,6 +553,9 @@ func main() {
 	step("admin-configs", adminConfigs)
 	step("admin-topics", adminTopics)
 	step("delete-records", deleteRecords)
+	step("transactions", transactions)
+	step("transactions-exactly-once", exactlyOnce)
+	step("transactions-fencing", fencing)
 	step("delete", deleteAll)
 	client.Close()
 	fmt.Println("DONE")

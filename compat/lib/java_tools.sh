@@ -153,6 +153,45 @@ dump_log() {
     echo "$found segments, $records records"
 }
 
+transaction() { tool org.apache.kafka.tools.TransactionsCommand --bootstrap-server "$KAFKA" "$@"; }
+# So many records in transactions of so many ms.
+transactional_perf() {
+    exec timeout 60 "${JAVA[@]}" "$CLASS_PATH" org.apache.kafka.tools.ProducerPerformance --topic "$TOPIC-txn" \
+        --num-records "$2" --record-size 100 --throughput 2000 --producer-props "bootstrap.servers=$KAFKA" \
+        --transactional-id "$1" --transaction-duration-ms "$3"
+}
+# Every value that a careful reader finds.
+careful() {
+    consume --topic "$TOPIC-txn" --from-beginning --isolation-level read_committed --timeout-ms 4000 2>/dev/null | wc -l
+}
+
+# Records in many short transactions; the tools see the producer and what became of its last transaction.
+transactions() {
+    topics --create --topic "$TOPIC-txn" --partitions 1 || return
+    has "$(transactional_perf "$TOPIC-id" 3000 100)" '3000 records sent, ' || return
+    [ "$(careful)" = 3000 ] || { echo "a careful reader sees $(careful)"; return 1; }
+    has "$(transaction list)" "^$TOPIC-id[[:space:]]" &&
+        has "$(transaction describe --transactional-id "$TOPIC-id")" 'CompleteCommit' &&
+        has "$(transaction describe-producers --topic "$TOPIC-txn" --partition 0)" 'None'
+}
+
+# A producer is killed in the middle of its transaction, which holds up careful readers until somebody gives it up.
+transaction_abort() {
+    local pid start try
+    (transactional_perf "$TOPIC-hanging" 100000 600000 >/dev/null 2>&1) & pid=$!
+    for try in $(seq 20); do
+        start=$(transaction describe-producers --topic "$TOPIC-txn" --partition 0 | grep -oE '[0-9]+[[:space:]]*$' | tail -n 1)
+        [ -z "$start" ] || break
+        sleep 0.5
+    done
+    kill $pid; wait $pid
+    [ -n "$start" ] || { echo "no open transaction after $try tries"; return 1; }
+    [ "$(careful)" = 3000 ] || { echo "before it was given up: $(careful)"; return 1; }
+    transaction abort --topic "$TOPIC-txn" --partition 0 --start-offset "$start" || return
+    printf 'after\n' | produce --topic "$TOPIC-txn" || return
+    [ "$(careful)" = 3001 ] || { echo "after it was given up: $(careful)"; return 1; }
+}
+
 delete() {
     local name
     groups --delete --group "$GROUP-r" || return
@@ -176,6 +215,8 @@ check admin-configs admin_configs
 check admin-topics admin_topics
 check delete-records delete_records
 check producer-perf-test perf_test
+check transactions transactions
+check transaction-abort transaction_abort
 check dump-log dump_log
 check delete delete
 finish
