@@ -162,7 +162,8 @@ transactional_perf() {
 }
 # Every value that a careful reader finds.
 careful() {
-    consume --topic "$TOPIC-txn" --from-beginning --isolation-level read_committed --timeout-ms 4000 2>/dev/null | wc -l
+    tool "${CONSUMER[@]}" --topic "$TOPIC-txn" --from-beginning --isolation-level read_committed --timeout-ms 5000 \
+        2>/dev/null | wc -l
 }
 
 # Records in many short transactions; the tools see the producer and what became of its last transaction.
@@ -180,7 +181,8 @@ transaction_abort() {
     local pid start try
     (transactional_perf "$TOPIC-hanging" 100000 600000 >/dev/null 2>&1) & pid=$!
     for try in $(seq 20); do
-        start=$(transaction describe-producers --topic "$TOPIC-txn" --partition 0 | grep -oE '[0-9]+[[:space:]]*$' | tail -n 1)
+        start=$(transaction describe-producers --topic "$TOPIC-txn" --partition 0 | grep -oE '[0-9]+[[:space:]]*$' |
+            tail -n 1 | tr -d '[:space:]')
         [ -z "$start" ] || break
         sleep 0.5
     done
