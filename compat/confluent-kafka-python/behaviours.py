@@ -167,6 +167,110 @@ def commit_and_resume():
     equal(sum(max(partition.offset, 0) for partition in committed), len(sent), "sum of committed offsets")
 
 
+# ── the consumer protocol (KIP-848): the server assigns, and says how often it wants to hear
+
+
+def new_consumer(group, **settings):
+    return Consumer(
+        {
+            "bootstrap.servers": SERVER,
+            "group.id": group,
+            "group.protocol": "consumer",
+            "auto.offset.reset": "earliest",
+            "enable.auto.commit": False,
+            **settings,
+        }
+    )
+
+
+def numbers(client):
+    return {partition.partition for partition in client.assignment()}
+
+
+def share(one, two):
+    """Polls both until each has two partitions, and no partition is missing."""
+
+    def shared():
+        one.poll(0.05)
+        two.poll(0.05)
+        return len(numbers(one)) == 2 and len(numbers(two)) == 2
+
+    within(40, shared, "two members with two partitions each")
+    equal(numbers(one) | numbers(two), set(range(PARTITIONS)), "partitions")
+
+
+def has_all(client):
+    within(40, lambda: (client.poll(0.05), len(numbers(client)) == PARTITIONS)[1], "one member has all")
+
+
+def new_group_of_two():
+    group = f"{GROUP}-848"
+    one, two = new_consumer(group), new_consumer(group)
+    one.subscribe([TOPIC])
+    has_all(one)
+    two.subscribe([TOPIC])
+    share(one, two)
+    described = admin.describe_consumer_groups([group])[group].result(10)
+    equal(len(described.members), 2, "members described")
+    equal(described.type.name, "CONSUMER", "type")
+    two.close()
+    has_all(one)
+    one.close()
+
+
+def new_commit_and_resume():
+    group = f"{GROUP}-848-resume"
+    first = new_consumer(group)
+    first.subscribe([TOPIC])
+    half = read(first, len(sent) // 2)
+    first.commit(asynchronous=False)
+    first.close()
+    second = new_consumer(group)
+    second.subscribe([TOPIC])
+    rest = read(second, len(sent) - len(half))
+    second.commit(asynchronous=False)
+    second.close()
+    equal(sorted(message.value() for message in half + rest), sorted(sent), "values of both halves")
+
+
+def new_static_member():
+    """A static member that comes back under its instance has the same partitions, in the same epoch of the other."""
+    group = f"{GROUP}-848-static"
+    one, two = (new_consumer(group, **{"group.instance.id": name}) for name in ("one", "two"))
+    one.subscribe([TOPIC])
+    two.subscribe([TOPIC])
+    share(one, two)
+    before, kept = numbers(one), numbers(two)
+    one.close()
+    one = new_consumer(group, **{"group.instance.id": "one"})
+    one.subscribe([TOPIC])
+    within(20, lambda: (one.poll(0.05), two.poll(0.05), numbers(one) == before)[2], "the same partitions again")
+    equal(numbers(two), kept, "partitions of the other")
+    one.close()
+    two.close()
+
+
+def new_regex():
+    client = new_consumer(f"{GROUP}-848-regex")
+    client.subscribe([f"^{TOPIC[:-2]}.."])
+    has_all(client)
+    client.close()
+
+
+def migration():
+    """An old member and a new one share; then the new one goes, and the old one has all."""
+    group = f"{GROUP}-848-both"
+    old = consumer(group, **{"partition.assignment.strategy": "cooperative-sticky"})
+    old.subscribe([TOPIC])
+    has_all(old)
+    new = new_consumer(group)
+    new.subscribe([TOPIC])
+    share(old, new)
+    new.close()
+    has_all(old)
+    old.close()
+
+
 def seek_by_time():
     topic = f"{TOPIC}-time"
     admin.create_topics([NewTopic(topic, 1, 1)])[topic].result(20)
@@ -357,6 +461,11 @@ step("produce-too-large-refused", too_large_is_refused)
 step("consume", consume_everything)
 step("group-rebalance", group_of_two)
 step("commit-resume", commit_and_resume)
+step("consumer-rebalance", new_group_of_two)
+step("consumer-resume", new_commit_and_resume)
+step("consumer-static", new_static_member)
+step("consumer-regex", new_regex)
+step("consumer-migration", migration)
 step("seek-by-time", seek_by_time)
 step("watermarks", watermarks)
 step("admin-configs", admin_configs)

@@ -9,5 +9,6 @@ CLASS_PATH="$JARS/*:$TOOLS/*"
 CONSOLE_PRODUCER=org.apache.kafka.tools.ConsoleProducer
 # DumpLogSegments calls inner classes of the client that 4.4.0 no longer has: it runs over its own client.
 DUMP_LOG=org.apache.kafka.tools.DumpLogSegments DUMP_CLASS_PATH="$TOOLS/*"
+CONSUMER_PROTOCOL=(--command-property group.protocol=consumer)
 READER=--reader-property FORMATTER=--formatter-property
 . "$COMPAT/lib/java_tools.sh"

@@ -1,7 +1,7 @@
 # shellcheck shell=bash
 # The behaviours of Kafka's command-line tools, the same for each of their releases. Sourced by java-*/run.sh, which has
 # set CLASS_PATH and what moved between releases: main classes (CONSOLE_PRODUCER, DUMP_LOG with its own DUMP_CLASS_PATH)
-# and options (READER, FORMATTER).
+# and options (READER, FORMATTER; CONSUMER_PROTOCOL where consumers can speak the consumer protocol).
 broker
 LINES=$WORK/lines
 TOPIC=java-$RANDOM$RANDOM
@@ -49,38 +49,109 @@ consume_all() {
         "$FORMATTER" print.key=true "$FORMATTER" key.separator=: >"$WORK/consumed" && same "$LINES" "$WORK/consumed"
 }
 
-# members COUNT PARTITIONS: waits until the group has so many members with so many partitions each.
+# members GROUP COUNT PARTITIONS [TRIES]: waits until the group has so many members with so many partitions each, and no
+# other members.
 members() {
     local text try
-    for try in $(seq 15); do
+    for try in $(seq "${4:-15}"); do
         sleep 1
-        text=$(groups --describe --group "$GROUP" --members 2>/dev/null)
-        [ "$(grep -cE "^$GROUP .* $2 *\$" <<<"$text")" = "$1" ] && return
+        text=$(groups --describe --group "$1" --members 2>/dev/null)
+        [ "$(grep -c "^$1 " <<<"$text")" = "$2" ] && [ "$(grep -cE "^$1 .* $3 *\$" <<<"$text")" = "$2" ] && return
     done
-    echo "after $try tries not $1 members with $2 partitions each:"; echo "$text"
+    echo "after $try tries not $2 members with $3 partitions each:"; echo "$text"
     return 1
 }
 
-# Two members with two partitions each; one leaves (as on Ctrl-C) and the other has all.
+# member GROUP OUTPUT [OPTION...]: a member in the background that writes what it reads to the file; sets MEMBER.
+member() {
+    (exec "${JAVA[@]}" "$CLASS_PATH" "${CONSUMER[@]}" --topic "$TOPIC" --group "$1" "${@:3}" >"$2" 2>/dev/null) &
+    MEMBER=$!
+}
+
+# gone PID [SIGNAL]
+gone() { kill "-${2:-TERM}" "$1"; wait "$1" 2>/dev/null; true; }
+
+# group_rebalance GROUP [OPTION...]: two members with two partitions each; one leaves (as on Ctrl-C), the other has all.
 group_rebalance() {
     local one two rc
-    (exec "${JAVA[@]}" "$CLASS_PATH" "${CONSUMER[@]}" --topic "$TOPIC" --group "$GROUP" >/dev/null 2>&1) & one=$!
-    (exec "${JAVA[@]}" "$CLASS_PATH" "${CONSUMER[@]}" --topic "$TOPIC" --group "$GROUP" >/dev/null 2>&1) & two=$!
-    members 2 2; rc=$?
-    kill $one; wait $one
-    [ $rc != 0 ] || { members 1 4; rc=$?; }
-    kill $two; wait $two
+    member "$1" /dev/null "${@:2}"; one=$MEMBER
+    member "$1" /dev/null "${@:2}"; two=$MEMBER
+    members "$1" 2 2; rc=$?
+    gone $one
+    [ $rc != 0 ] || { members "$1" 1 4; rc=$?; }
+    gone $two
     return $rc
 }
 
+# commit_and_resume GROUP [OPTION...]
 commit_and_resume() {
     local all half
     all=$(wc -l <"$LINES") half=$(($(wc -l <"$LINES") / 2))
-    consume --topic "$TOPIC" --group "$GROUP-r" --from-beginning --max-messages $half >"$WORK/half1" || return
-    consume --topic "$TOPIC" --group "$GROUP-r" --from-beginning --max-messages $((all - half)) >"$WORK/half2" || return
+    consume --topic "$TOPIC" --group "$1" --from-beginning --max-messages $half "${@:2}" >"$WORK/half1" || return
+    consume --topic "$TOPIC" --group "$1" --from-beginning --max-messages $((all - half)) "${@:2}" >"$WORK/half2" || return
     sed 's/^[^:]*://' "$LINES" >"$WORK/values"
     same "$WORK/values" <(cat "$WORK/half1" "$WORK/half2") || return
-    has "$(groups --describe --group "$GROUP-r" --offsets)" "$TOPIC +[0-9]+ +[0-9]+ +[0-9]+ +0 "
+    has "$(groups --describe --group "$1" --offsets)" "$TOPIC +[0-9]+ +[0-9]+ +[0-9]+ +0 "
+}
+
+# ── the consumer protocol (KIP-848), where CONSUMER_PROTOCOL says how a consumer is told to speak it
+
+# A member is killed while it reads; once its session is over another has all, and reads what was not committed.
+consumer_kill_and_resume() {
+    local group=$GROUP-848-kill one two rc
+    member "$group" "$WORK/killed" --from-beginning "${CONSUMER_PROTOCOL[@]}"; one=$MEMBER
+    members "$group" 1 4 || { gone $one; return 1; }
+    gone $one KILL
+    member "$group" "$WORK/resumed" --from-beginning "${CONSUMER_PROTOCOL[@]}"; two=$MEMBER
+    members "$group" 1 4 70; rc=$?
+    sleep 2
+    gone $two
+    [ $rc = 0 ] || return
+    sed 's/^[^:]*://' "$LINES" | sort -u >"$WORK/values"
+    sort -u "$WORK/killed" "$WORK/resumed" >"$WORK/read"
+    diff "$WORK/values" "$WORK/read" | head -n 5
+    cmp "$WORK/values" "$WORK/read"
+}
+
+# A static member leaves and comes back: it has its partitions at once.
+consumer_static() {
+    local group=$GROUP-848-static options=("${CONSUMER_PROTOCOL[@]}") one two rc
+    member "$group" /dev/null "${options[@]}" "${options[0]}" group.instance.id=one; one=$MEMBER
+    member "$group" /dev/null "${options[@]}" "${options[0]}" group.instance.id=two; two=$MEMBER
+    members "$group" 2 2; rc=$?
+    gone $one
+    member "$group" /dev/null "${options[@]}" "${options[0]}" group.instance.id=one; one=$MEMBER
+    [ $rc != 0 ] || { members "$group" 2 2; rc=$?; }
+    has "$(groups --describe --group "$group" --state)" 'Stable' || rc=1
+    gone $one; gone $two
+    return $rc
+}
+
+# An old member and a new one share the topic; then the new one goes, and the old one has all.
+consumer_migration() {
+    local group=$GROUP-848-both old new rc
+    member "$group" /dev/null; old=$MEMBER
+    members "$group" 1 4; rc=$?
+    member "$group" /dev/null "${CONSUMER_PROTOCOL[@]}"; new=$MEMBER
+    [ $rc != 0 ] || { members "$group" 2 2; rc=$?; }
+    has "$(groups --list --type consumer)" "^$group +Consumer" || rc=1
+    gone $new
+    [ $rc != 0 ] || { members "$group" 1 4; rc=$?; }
+    has "$(groups --list --type classic)" "^$group +Classic" || rc=1
+    gone $old
+    return $rc
+}
+
+# Offsets of a topic that a member reads stay; of one that nobody reads they go.
+consumer_delete_offsets() {
+    local group=$GROUP-848 one rc=0
+    member "$group" /dev/null "${CONSUMER_PROTOCOL[@]}"; one=$MEMBER
+    members "$group" 1 4 || rc=1
+    has "$(groups --delete-offsets --group "$group" --topic "$TOPIC" 2>&1)" 'subscribed' || rc=1
+    gone $one
+    sleep 1
+    has "$(groups --delete-offsets --group "$group" --topic "$TOPIC" 2>&1)" 'Successful' || rc=1
+    return $rc
 }
 
 groups_listed() { has "$(groups --list)" "^$GROUP-r\$" && has "$(groups --describe --group "$GROUP-r" --state)" 'Empty'; }
@@ -208,9 +279,17 @@ check create-again-refused create_again_refused
 check describe describe
 for codec in none gzip snappy lz4 zstd; do check "produce-$codec" produce_codec $codec; done
 check consume consume_all
-check group-rebalance group_rebalance
-check commit-resume commit_and_resume
+check group-rebalance group_rebalance "$GROUP"
+check commit-resume commit_and_resume "$GROUP-r"
 check admin-groups groups_listed
+if [ -n "${CONSUMER_PROTOCOL:-}" ]; then
+    check consumer-rebalance group_rebalance "$GROUP-848" "${CONSUMER_PROTOCOL[@]}"
+    check consumer-resume commit_and_resume "$GROUP-848-r" "${CONSUMER_PROTOCOL[@]}"
+    check consumer-static consumer_static
+    check consumer-migration consumer_migration
+    check consumer-kill-resume consumer_kill_and_resume
+    check consumer-delete-offsets consumer_delete_offsets
+fi
 check seek-by-time seek_by_time
 check get-offsets get_offsets_all
 check admin-configs admin_configs

@@ -1,11 +1,13 @@
 //! Consumer groups of the new protocol (KIP-848) over the wire: what members hear, what others see of them, and what may
-//! be done with their offsets.
+//! be done with their offsets; and members of both protocols in one group.
 
+use bytes::{Buf, BufMut, BytesMut};
 use kafka_protocol::messages::consumer_group_heartbeat_request::TopicPartitions;
 use kafka_protocol::messages::offset_commit_request::{OffsetCommitRequestPartition, OffsetCommitRequestTopic};
 use kafka_protocol::messages::offset_delete_request::{OffsetDeleteRequestPartition, OffsetDeleteRequestTopic};
 use kafka_protocol::messages::offset_fetch_request::{OffsetFetchRequestGroup, OffsetFetchRequestTopics};
 use kafka_protocol::messages::*;
+use kafka_protocol::protocol::{Decodable, Encodable};
 
 use crate::harness::*;
 
@@ -249,4 +251,80 @@ async fn heartbeats_that_make_no_sense_are_refused_with_words() {
     for (request, code) in [(beat("a", 2, None), 110), (beat("x", 1, None), 25)] {
         assert_eq!(client.ask(1, request).await.error_code, code);
     }
+}
+
+/// A consumer of the classic protocol that subscribes to `t` and owns these partitions of it.
+fn classic(member: &str, owned: &[i32]) -> JoinGroupRequest {
+    use kafka_protocol::messages::consumer_protocol_subscription::TopicPartition;
+    use kafka_protocol::messages::join_group_request::JoinGroupRequestProtocol;
+    let owned = TopicPartition::default().with_topic(topic_name("t")).with_partitions(owned.to_vec());
+    let subscription =
+        ConsumerProtocolSubscription::default().with_topics(vec![text("t")]).with_owned_partitions(vec![owned]);
+    let mut metadata = BytesMut::new();
+    metadata.put_i16(1);
+    subscription.encode(&mut metadata, 1).expect("encodes");
+    let protocol = JoinGroupRequestProtocol::default().with_name(text("range")).with_metadata(metadata.freeze());
+    JoinGroupRequest::default()
+        .with_group_id(group_id("g"))
+        .with_member_id(text(member))
+        .with_session_timeout_ms(10_000)
+        .with_rebalance_timeout_ms(60_000)
+        .with_protocol_type(text("consumer"))
+        .with_protocols(vec![protocol])
+}
+
+/// What SyncGroup gives a member of `t`.
+async fn sync(client: &mut Client, member: &str, generation: i32) -> Vec<i32> {
+    let request = SyncGroupRequest::default()
+        .with_group_id(group_id("g"))
+        .with_member_id(text(member))
+        .with_generation_id(generation)
+        .with_protocol_type(Some(text("consumer")))
+        .with_protocol_name(Some(text("range")));
+    let answer = client.ask(5, request).await;
+    assert_eq!((answer.error_code, answer.protocol_name.as_deref()), (0, Some("range")));
+    let mut bytes = answer.assignment;
+    let version = bytes.get_i16();
+    let assignment = ConsumerProtocolAssignment::decode(&mut bytes, version).expect("an assignment");
+    assignment.assigned_partitions.into_iter().flat_map(|topic| topic.partitions).collect()
+}
+
+async fn heartbeat(client: &mut Client, member: &str, generation: i32) -> i16 {
+    let request = HeartbeatRequest::default()
+        .with_group_id(group_id("g"))
+        .with_member_id(text(member))
+        .with_generation_id(generation);
+    client.ask(4, request).await.error_code
+}
+
+#[tokio::test]
+async fn members_of_both_protocols_share_and_the_group_is_what_its_last_members_are() {
+    let server = server().await;
+    let (mut new, mut old) = (server.client().await, server.client().await);
+    new.create("t", 4, &[]).await;
+    let joined = new.ask(1, join("a", &["t"])).await;
+    let member = old.ask(9, classic("", &[])).await;
+    assert_eq!(member.error_code, 79, "MEMBER_ID_REQUIRED");
+    let member = member.member_id;
+    let answer = old.ask(9, classic(&member, &[])).await;
+    assert_eq!((answer.error_code, answer.generation_id, &*answer.leader), (0, 2, ""));
+    assert_eq!(sync(&mut old, &member, 2).await, [0_i32; 0]);
+    assert_eq!(heartbeat(&mut old, &member, 2).await, 0);
+    let told = new.ask(1, beat("a", 1, given(&joined).as_deref())).await;
+    new.ask(1, beat("a", 1, given(&told).as_deref())).await;
+    assert_eq!(heartbeat(&mut old, &member, 2).await, 27, "REBALANCE_IN_PROGRESS: there is something for it now");
+    assert_eq!(old.ask(9, classic(&member, &[])).await.generation_id, 2);
+    assert_eq!(sync(&mut old, &member, 2).await, [2, 3]);
+    // The new one goes: a classic group, whose only member leads.
+    new.ask(1, beat("a", -1, None)).await;
+    assert_eq!(heartbeat(&mut old, &member, 3).await, 27);
+    let answer = old.ask(9, classic(&member, &[2, 3])).await;
+    assert_eq!((answer.error_code, answer.generation_id, &answer.leader), (0, 4, &member));
+    let list = |kind: &str| ListGroupsRequest::default().with_types_filter(vec![text(kind)]);
+    assert_eq!(old.ask(5, list("classic")).await.groups.len(), 1);
+    // And it comes again.
+    let joined = new.ask(1, join("b", &["t"])).await;
+    assert_eq!(joined.error_code, 0);
+    assert_eq!(old.ask(5, list("consumer")).await.groups.len(), 1);
+    assert_eq!(heartbeat(&mut old, &member, 4).await, 27);
 }

@@ -33,6 +33,10 @@ impl Api for JoinGroup {
             fresh,
             ..command(call.version, request)
         };
+        // In a consumer group the server assigns.
+        if let Err(code) = cx.groups.look(&cx.engine.catalog()).await {
+            return Answer::Now(response(call.version, Err((code, join.member))));
+        }
         Answer::Now(response(call.version, cx.groups.join(join).await))
     }
 }

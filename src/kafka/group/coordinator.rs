@@ -88,6 +88,9 @@ impl Coordinator {
         let ledger =
             Ledger::open(engine.clone(), log, Scratch::new(settings), Box::new(|_, _| None), effects()).await?;
         let coordinator = Coordinator(ledger, Arc::default());
+        if coordinator.look(&engine.catalog()).await.is_err() {
+            return Err(Error::ShuttingDown);
+        }
         let groups = coordinator.clone();
         engine.accompany_growth(Arc::new(move |growth, parts| Box::pin(groups.clone().grown(growth, parts))));
         tokio::spawn(coordinator.clone().forget_deleted(engine.watch_deletions(), Arc::downgrade(&engine)));

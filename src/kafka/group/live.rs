@@ -257,7 +257,7 @@ pub enum Alarm {
     Sync { group: Name },
     /// A member of a consumer group has been silent too long.
     Beat { group: Name, member: Name },
-    /// A member of a consumer group has not given back what it was told to.
+    /// A member of a consumer group has not given back what it was told to, or has not joined or synced.
     Revoke { group: Name, member: Name },
     /// Chores wait: expired offsets, offsets of deleted streams.
     Chores,

@@ -439,6 +439,15 @@ impl Room<'_> {
         }
     }
 
+    /// A group that was one of the other protocol until now: its members are to join again.
+    pub fn begin(&mut self) {
+        for id in self.member_ids() {
+            touch(self.live, self.alarms, self.now, &id);
+        }
+        self.write();
+        self.prepare();
+    }
+
     // ── time
 
     /// The first thing after a restart.
@@ -583,7 +592,7 @@ fn differs(asked: &Option<Name>, actual: &Option<Name>) -> bool {
 }
 
 /// `prefix-` and a UUID, as Kafka names members. An overlong prefix is cut: the whole must fit into a record.
-fn new_member_id(prefix: &str, fresh: u128) -> Name {
+pub(super) fn new_member_id(prefix: &str, fresh: u128) -> Name {
     let mut end = prefix.len().min(STRING_LIMIT_BYTES - 37);
     while !prefix.is_char_boundary(end) {
         end -= 1;

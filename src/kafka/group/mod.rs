@@ -37,7 +37,7 @@ use consumer::assign::Topics;
 use consumer::door::{enter as enter_consumer, is_consumer};
 use consumer::{Beat, Beaten, Job, Refused};
 use live::{Alarm, Alarms, Live, Phase};
-use membership::Room;
+use membership::{Room, new_member_id};
 use offsets::Chore;
 pub use record::Record;
 use record::STRING_LIMIT_BYTES;
@@ -337,6 +337,8 @@ fn answer(state: &State, scratch: &mut Scratch, now: Timestamp, ticket: Ticket, 
             let refuse = |why| Step::Reply(ticket, Reply::Sync(Err(why)));
             if sync.group.is_empty() {
                 return out.push(refuse(Refusal::InvalidGroupId));
+            } else if is_consumer(state, &sync.group) {
+                return consumer::door::sync(state, scratch, now, ticket, &sync, out);
             } else if !scratch.live.contains_key(&sync.group) {
                 return out.push(refuse(Refusal::UnknownMember));
             }
@@ -344,11 +346,17 @@ fn answer(state: &State, scratch: &mut Scratch, now: Timestamp, ticket: Ticket, 
             return enter(state, scratch, now, &group, out, |room| room.sync(ticket, sync));
         }
         Command::Heartbeat(beat) if beat.group.is_empty() => Reply::Heartbeat(Err(Refusal::InvalidGroupId)),
+        Command::Heartbeat(beat) if is_consumer(state, &beat.group) => {
+            return consumer::door::heartbeat(state, scratch, now, ticket, &beat, out);
+        }
         Command::Heartbeat(beat) => match scratch.live.get_mut(&beat.group) {
             Some(live) => Reply::Heartbeat(membership::heartbeat(live, &mut scratch.alarms, now, &beat)),
             None => Reply::Heartbeat(Err(Refusal::UnknownMember)),
         },
         Command::Leave(leave) if leave.group.is_empty() => Reply::Leave(Err(Refusal::InvalidGroupId)),
+        Command::Leave(leave) if is_consumer(state, &leave.group) => {
+            return consumer::door::leave(state, scratch, now, ticket, &leave, out);
+        }
         Command::Leave(leave) if !scratch.live.contains_key(&leave.group) => {
             Reply::Leave(Ok(leave.members.iter().map(|_| Err(Refusal::UnknownMember)).collect()))
         }
@@ -396,8 +404,7 @@ fn join(state: &State, scratch: &mut Scratch, now: Timestamp, ticket: Ticket, jo
     }
     let group = join.group.clone();
     if is_consumer(state, &group) {
-        let refused = JoinRefused { why: Refusal::InconsistentProtocol, member: join.member };
-        return out.push(Step::Reply(ticket, Reply::Join(Err(refused))));
+        return consumer::door::join(state, scratch, now, ticket, join, out);
     }
     if let Some(consumer) = state.groups.get(&group).and_then(|group| group.consumer.as_deref()) {
         // Nobody is in it: a classic group may begin.

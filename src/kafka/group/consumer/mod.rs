@@ -9,6 +9,7 @@
 //! heartbeats are answered from the targets there are, joins wait for it, and whatever changes meanwhile is one next job.
 
 pub mod assign;
+mod classic;
 pub(super) mod door;
 pub mod reconcile;
 pub mod record;
@@ -98,6 +99,16 @@ pub enum Migration {
     Upgrade,
     Downgrade,
     Bidirectional,
+}
+
+impl Migration {
+    pub fn allows_upgrade(self) -> bool {
+        matches!(self, Migration::Upgrade | Migration::Bidirectional)
+    }
+
+    pub fn allows_downgrade(self) -> bool {
+        matches!(self, Migration::Downgrade | Migration::Bidirectional)
+    }
 }
 
 /// What an operator may set; names and defaults are those of `group.consumer.*`.
@@ -194,8 +205,8 @@ struct Session {
     deadline: Timestamp,
     /// The earliest alarm that is set for it.
     armed: Option<Timestamp>,
-    /// When it must have given back what it was told to give back in this epoch.
-    late: Option<(Timestamp, i32)>,
+    /// When it must have given back what it was told to give back; in the classic protocol, have joined or synced.
+    late: Option<Timestamp>,
 }
 
 /// Before anyone has shown the machine what streams there are.

@@ -125,18 +125,22 @@ impl Room<'_> {
     fn fits(&self, beat: &Beat) -> Result<(), Refused> {
         let holder = beat.instance.as_ref().and_then(|instance| self.group.instance(instance));
         let old = self.group.members.get(&beat.member).or_else(|| self.group.members.get(holder?));
-        let member = self.merged(beat, old.map(|old| &**old));
+        self.has_room(&beat.member, old.map(|old| &**old), &self.merged(beat, old.map(|old| &**old)))
+    }
+
+    /// `old`: whose room it takes.
+    pub(super) fn has_room(&self, id: &Name, old: Option<&Member>, member: &Member) -> Result<(), Refused> {
         // Its id, and the keys of its records.
         let keys = |id: &Name| KEYS * (self.name.len() + id.len());
         let (old_bytes, bytes) = (old.map_or(0, |old| old.bytes()), member.bytes());
         let limit = self.settings.limit_bytes;
-        if bytes <= old_bytes && self.group.members.contains_key(&beat.member) {
+        if bytes <= old_bytes && self.group.members.contains_key(id) {
             return Ok(());
-        } else if bytes + keys(&beat.member) > limit {
+        } else if bytes + keys(id) > limit {
             return Err(Refused::new(Refusal::InvalidRequest, "The member says more about itself than can be kept."));
         }
         let ids: usize = self.group.members.keys().map(keys).sum();
-        if self.group.bytes() - old_bytes + bytes + ids + keys(&beat.member) > limit {
+        if self.group.bytes() - old_bytes + bytes + ids + keys(id) > limit {
             let words = format!("All members together say more about themselves than {limit} bytes.");
             return Err(Refused::new(Refusal::GroupFull, words));
         }
@@ -200,7 +204,7 @@ impl Room<'_> {
     }
 
     /// A static member comes back under another id: what it had and should have is the new id's.
-    fn replace(&mut self, old: &Name, new: &Name) {
+    pub(super) fn replace(&mut self, old: &Name, new: &Name) {
         let (member, target) = (self.group.members.get(old).cloned(), self.group.targets.get(old).cloned());
         let assigned = self.group.current(old).assigned.clone();
         self.remove(old);
@@ -235,20 +239,24 @@ impl Room<'_> {
     /// Another subscription is a new question.
     fn update(&mut self, beat: &Beat) {
         let old = self.group.members.get(&beat.member).cloned();
-        let from = old.as_deref();
-        let member = self.merged(beat, from);
-        if from == Some(&member) {
+        let member = self.merged(beat, old.as_deref());
+        self.set(&beat.member, member);
+    }
+
+    pub(super) fn set(&mut self, id: &Name, member: Member) {
+        let old = self.group.members.get(id).map(|old| &**old);
+        if old == Some(&member) {
             return;
         }
-        let is_new_question = from.is_none_or(|old| old.topics != member.topics || old.regex != member.regex);
-        self.put(Change::Member(beat.member.clone(), Some(Arc::new(member))));
+        let is_new_question = old.is_none_or(|old| old.topics != member.topics || old.regex != member.regex);
+        self.put(Change::Member(id.clone(), Some(Arc::new(member))));
         if is_new_question {
             self.bump();
         }
     }
 
     /// Takes the member one step towards its target, and says what it may use.
-    fn step(&mut self, id: &Name, owned: Option<&Assignment>, is_full: bool) -> Beaten {
+    pub(super) fn step(&mut self, id: &Name, owned: Option<&Assignment>, is_full: bool) -> Beaten {
         let before = self.group.current(id);
         let after = reconcile(&self.group, id, &before, owned);
         if after != *before || !self.group.current.contains_key(id) {
@@ -294,7 +302,7 @@ impl Room<'_> {
         self.bump();
     }
 
-    fn remove(&mut self, id: &Name) {
+    pub(super) fn remove(&mut self, id: &Name) {
         self.put(Change::Current(id.clone(), None));
         self.put(Change::TargetOf(id.clone(), None));
         self.put(Change::Member(id.clone(), None));
@@ -305,7 +313,7 @@ impl Room<'_> {
         }
     }
 
-    fn unknown(&self, id: &Name) -> Refused {
+    pub(super) fn unknown(&self, id: &Name) -> Refused {
         Refused::new(Refusal::UnknownMember, format!("Member {id} is not a member of group {}.", self.name))
     }
 
@@ -316,13 +324,13 @@ impl Room<'_> {
 
     // ── assignments
 
-    fn bump(&mut self) {
+    pub(super) fn bump(&mut self) {
         let epoch = Epoch { number: self.group.epoch().saturating_add(1), hash: self.group.hash() };
         self.put(Change::Epoch(Some(epoch)));
     }
 
     /// Brings the targets up to the group's epoch and to the streams there are; false: that takes a while.
-    fn plan(&mut self) -> bool {
+    pub(super) fn plan(&mut self) -> bool {
         let version = self.topics.version();
         let is_behind = self.group.target.is_none() || self.group.epoch() > self.group.target_epoch();
         if !is_behind && self.live.seen == Some(version) {
@@ -429,7 +437,7 @@ impl Room<'_> {
         }
     }
 
-    fn touch(&mut self, id: &Name) {
+    pub(super) fn touch(&mut self, id: &Name) {
         let timeout_ms = match self.group.members.get(id).and_then(|member| member.classic.as_ref()) {
             Some(classic) => classic.session_timeout_ms,
             None => self.settings.session_timeout_ms,
@@ -447,17 +455,35 @@ impl Room<'_> {
         }
     }
 
-    /// Who must give something back has its rebalance timeout for it.
+    /// Who must give something back has its rebalance timeout for it. A member of the classic protocol gives back what it
+    /// does not name when it joins again.
     fn watch(&mut self, id: &Name, current: &Current) {
-        let Some(session) = self.live.members.get_mut(id) else { return };
-        if current.phase != Phase::Unrevoked {
-            session.late = None;
-            return;
+        let is_classic = self.group.members.get(id).is_some_and(|member| member.classic.is_some());
+        match current.phase == Phase::Unrevoked {
+            _ if is_classic => {}
+            true => self.late(id),
+            false => self.in_time(id),
         }
+    }
+
+    /// The member has its rebalance timeout to do what it has to do.
+    pub(super) fn late(&mut self, id: &Name) {
+        let Some(session) = self.live.members.get_mut(id) else { return };
         let timeout_ms = self.group.members.get(id).map_or(0, |member| i64::from(member.rebalance_timeout_ms.max(0)));
         let at = self.now.plus_ms(timeout_ms);
-        session.late = Some((at, current.epoch));
+        session.late = Some(at);
         self.alarms.set(at, Alarm::Revoke { group: self.name.clone(), member: id.clone() });
+    }
+
+    /// It has done it.
+    pub(super) fn in_time(&mut self, id: &Name) {
+        if let Some(session) = self.live.members.get_mut(id) {
+            session.late = None;
+        }
+    }
+
+    pub(super) fn is_late(&self, id: &Name) -> bool {
+        self.live.members.get(id).is_some_and(|session| session.late.is_some())
     }
 
     pub fn session_ended(&mut self, at: Timestamp, id: &Name) {
@@ -474,12 +500,12 @@ impl Room<'_> {
 
     pub fn revoking_ended(&mut self, at: Timestamp, id: &Name) {
         let late = self.live.members.get(id).and_then(|session| session.late);
-        if late == Some((at, self.group.current(id).epoch)) && self.group.members.contains_key(id) {
+        if late == Some(at) && self.group.members.contains_key(id) {
             self.fence(id);
         }
     }
 
-    fn put(&mut self, change: Change) {
+    pub(super) fn put(&mut self, change: Change) {
         self.group.apply(&change);
         self.out.push(Step::Write(Record::Consumer { group: self.name.clone(), change }));
     }

@@ -1,7 +1,9 @@
 //! Scenarios of consumer groups on a bench with virtual time: what a member says, what it hears, and when.
 
 mod assignors;
+mod classic;
 mod limits;
+mod mixed;
 mod random;
 
 use super::*;
