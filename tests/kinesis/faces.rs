@@ -3,7 +3,7 @@
 
 use bytes::Bytes;
 use interfluve::engine::catalog::Placement;
-use interfluve::engine::{Fetch, Read, Until};
+use interfluve::engine::{Fetch, Group, Joins, Origin, Part, Read, Until};
 use interfluve::ids::{LogId, Offset, Timestamp};
 use interfluve::kinesis::mapping::{GENUINE_HEADER, HASH_KEY_HEADER};
 use interfluve::kinesis::sequence::SequenceNumber;
@@ -212,10 +212,7 @@ async fn control_batches_are_invisible_and_leave_a_hole_in_the_numbers() {
     let log = stream.logs[0];
     server.append(log, built(Codec::None, &[(Some(b"a"), None)])).await;
     let control = marker(Marker::Commit, Producer { id: 9, epoch: 0, sequence: -1 }, 0, Timestamp(5));
-    let group = interfluve::engine::Group {
-        parts: vec![interfluve::engine::Part::new(log, control)],
-        origin: interfluve::engine::Origin::Marker,
-    };
+    let group = Group { parts: vec![Part::new(log, control)], origin: Origin::Marker };
     server.engine.append(group, Default::default()).await.expect("placed");
     server.append(log, built(Codec::None, &[(Some(b"b"), None)])).await;
     let shown = read_kinesis(&server, "topic", 0).await;
@@ -224,6 +221,37 @@ async fn control_batches_are_invisible_and_leave_a_hole_in_the_numbers() {
         .map(|r| SequenceNumber::parse(r["SequenceNumber"].as_str().expect("a number")).expect("ours").offset())
         .collect();
     assert_eq!(offsets, [Some(Offset(0)), Some(Offset(2))]);
+    server.stop().await;
+}
+
+#[tokio::test]
+async fn what_a_transaction_wrote_is_seen_once_it_is_committed_and_never_if_it_was_given_up() {
+    let server = Server::start().await;
+    let log = server.create_kafka("topic", 1).await.logs[0];
+    let append = async |batch: Batch, joins: Option<Joins>, origin: Origin| {
+        let group = Group { parts: vec![Part { joins, ..Part::new(log, batch) }], origin };
+        server.engine.append(group, Default::default()).await.expect("placed")
+    };
+    let ours = |id: i64, value: &[u8]| {
+        let mut batch = Builder::new(Codec::None).producer(Producer { id, epoch: 0, sequence: 0 }).transactional();
+        batch.push(&NewRecord { timestamp: Timestamp(5), key: Some(b"k"), value: Some(value), headers: &[] });
+        batch.finish()
+    };
+    let shown = async || {
+        let records = read_kinesis(&server, "topic", 0).await;
+        records.iter().map(|record| record["Data"].as_str().expect("data").to_owned()).collect::<Vec<_>>()
+    };
+    let begins = |since: u64| Some(Joins { since: Offset(since), bumps: false });
+    append(built(Codec::None, &[(None, Some(b"AAA"))]), None, Origin::Client).await;
+    append(ours(8, b"given up"), begins(1), Origin::Client).await;
+    append(ours(9, b"\x04\x10\x41"), begins(2), Origin::Client).await;
+    append(built(Codec::None, &[(None, Some(b"\x08\x20\x82"))]), None, Origin::Client).await;
+    // Neither what is undecided nor what stands behind it.
+    assert_eq!(shown().await, ["QUFB"]);
+    for (id, how) in [(8, Marker::Abort), (9, Marker::Commit)] {
+        append(marker(how, Producer { id, epoch: 0, sequence: -1 }, 0, Timestamp(5)), None, Origin::Ledger).await;
+    }
+    assert_eq!(shown().await, ["QUFB", "BBBB", "CCCC"]);
     server.stop().await;
 }
 
