@@ -81,8 +81,8 @@ const OWN: &[Key] = &[
         Kind::Text,
         "",
         "What each listener asks of clients: NAME:PLAINTEXT or NAME:SASL_PLAINTEXT, comma-separated. A listener that bears the \
-         name of a protocol needs no entry; others are PLAINTEXT. As soon as one asks who is there, only super.users may \
-         do anything, on every listener.",
+         name of a protocol needs no entry; others are PLAINTEXT. As soon as one asks who is there, nobody may do what \
+         no access rule allows, on any listener, but super.users.",
     ),
     key(
         "sasl.enabled.mechanisms",

@@ -4,6 +4,7 @@ use std::future::Future;
 use std::pin::Pin;
 
 use kafka_protocol::messages::add_partitions_to_txn_request::{AddPartitionsToTxnTopic, AddPartitionsToTxnTransaction};
+use kafka_protocol::messages::alter_replica_log_dirs_request::{AlterReplicaLogDir, AlterReplicaLogDirTopic};
 use kafka_protocol::messages::create_partitions_request::CreatePartitionsTopic;
 use kafka_protocol::messages::create_topics_request::CreatableTopic;
 use kafka_protocol::messages::delete_records_request::{DeleteRecordsPartition, DeleteRecordsTopic};
@@ -13,6 +14,7 @@ use kafka_protocol::messages::leave_group_request::MemberIdentity;
 use kafka_protocol::messages::list_offsets_request::{ListOffsetsPartition, ListOffsetsTopic};
 use kafka_protocol::messages::metadata_request::MetadataRequestTopic;
 use kafka_protocol::messages::offset_commit_request::{OffsetCommitRequestPartition, OffsetCommitRequestTopic};
+use kafka_protocol::messages::offset_delete_request::{OffsetDeleteRequestPartition, OffsetDeleteRequestTopic};
 use kafka_protocol::messages::offset_fetch_request::{OffsetFetchRequestGroup, OffsetFetchRequestTopics};
 use kafka_protocol::messages::offset_for_leader_epoch_request::{OffsetForLeaderPartition, OffsetForLeaderTopic};
 use kafka_protocol::messages::txn_offset_commit_request::{
@@ -493,6 +495,98 @@ pub fn cells() -> Vec<Cell> {
             ]),
             |a| a.topics[0].error_code,
             [(29, TOPIC, "t", DESCRIBE)]
+        ),
+        cell!(
+            "OffsetDelete",
+            0,
+            OffsetDeleteRequest::default().with_group_id(group_id()).with_topics(vec![
+                OffsetDeleteRequestTopic::default()
+                    .with_name(topic_name("t"))
+                    .with_partitions(vec![OffsetDeleteRequestPartition::default()])
+            ]),
+            |a| a.topics.first().map_or(a.error_code, |topic| topic.partitions[0].error_code),
+            [(30, GROUP, "g", DELETE), (29, TOPIC, "t", READ)]
+        ),
+        cell!(
+            "ConsumerGroupHeartbeat",
+            0,
+            ConsumerGroupHeartbeatRequest::default()
+                .with_group_id(group_id())
+                .with_subscribed_topic_names(Some(vec![topic_name("t")])),
+            |a| a.error_code,
+            [(30, GROUP, "g", READ), (29, TOPIC, "t", DESCRIBE)]
+        ),
+        cell!(
+            "ConsumerGroupDescribe",
+            0,
+            ConsumerGroupDescribeRequest::default().with_group_ids(vec![group_id()]),
+            |a| a.groups[0].error_code,
+            [(30, GROUP, "g", DESCRIBE)]
+        ),
+        cell!(
+            "AlterReplicaLogDirs",
+            2,
+            AlterReplicaLogDirsRequest::default().with_dirs(vec![AlterReplicaLogDir::default().with_topics(vec![
+                AlterReplicaLogDirTopic::default().with_name(topic_name("t")).with_partitions(vec![0])
+            ])]),
+            |a| a.results[0].partitions[0].error_code,
+            [(31, CLUSTER, "kafka-cluster", ALTER)]
+        ),
+        cell!(
+            "DescribeLogDirs",
+            4,
+            DescribeLogDirsRequest::default().with_topics(None),
+            |a| a.error_code,
+            [(31, CLUSTER, "kafka-cluster", DESCRIBE)]
+        ),
+        cell!(
+            "ElectLeaders",
+            2,
+            ElectLeadersRequest::default().with_topic_partitions(None),
+            |a| a.error_code,
+            [(31, CLUSTER, "kafka-cluster", ALTER)]
+        ),
+        cell!(
+            "AlterPartitionReassignments",
+            0,
+            AlterPartitionReassignmentsRequest::default(),
+            |a| a.error_code,
+            [(31, CLUSTER, "kafka-cluster", ALTER)]
+        ),
+        cell!(
+            "ListPartitionReassignments",
+            0,
+            ListPartitionReassignmentsRequest::default().with_topics(None),
+            |a| a.error_code,
+            [(31, CLUSTER, "kafka-cluster", DESCRIBE)]
+        ),
+        cell!(
+            "DescribeQuorum",
+            2,
+            DescribeQuorumRequest::default(),
+            |a| a.error_code,
+            [(31, CLUSTER, "kafka-cluster", DESCRIBE)]
+        ),
+        cell!(
+            "UpdateFeatures",
+            1,
+            UpdateFeaturesRequest::default(),
+            |a| a.error_code,
+            [(31, CLUSTER, "kafka-cluster", ALTER)]
+        ),
+        cell!(
+            "UnregisterBroker",
+            0,
+            UnregisterBrokerRequest::default(),
+            |a| a.error_code,
+            [(31, CLUSTER, "kafka-cluster", ALTER)]
+        ),
+        cell!(
+            "ListConfigResources",
+            1,
+            ListConfigResourcesRequest::default(),
+            |a| a.error_code,
+            [(31, CLUSTER, "kafka-cluster", DESCRIBE_CONFIGS)]
         ),
     ]
 }

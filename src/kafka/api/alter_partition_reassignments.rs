@@ -6,7 +6,9 @@
 use std::sync::Arc;
 
 use super::{Answer, Api};
+use crate::auth::Action;
 use crate::engine::Catalog;
+use crate::kafka::access::CLUSTER;
 use crate::kafka::cx::{self, Call, Cx};
 use crate::kafka::error::{Code, Refusal};
 use crate::kafka::wire::messages::alter_partition_reassignments::{
@@ -22,15 +24,20 @@ impl Api for AlterPartitionReassignments {
 
     async fn handle(
         cx: Arc<Cx>,
-        _call: Call,
+        call: Call,
         request: AlterPartitionReassignmentsRequest,
     ) -> Answer<AlterPartitionReassignmentsResponse> {
         let catalog = cx.engine.catalog();
+        let may = cx.access(&call).check_in_words(Action::Alter, CLUSTER);
         let allow_replication_factor_change = request.allow_replication_factor_change;
         let topics = request.topics.into_iter().map(|topic| {
             let partitions = topic.partitions.into_iter().map(|partition| {
-                let outcome =
-                    assign(&catalog, cx.options.node_id, &topic.name, &partition, allow_replication_factor_change);
+                let outcome = match &may {
+                    Ok(()) => {
+                        assign(&catalog, cx.options.node_id, &topic.name, &partition, allow_replication_factor_change)
+                    }
+                    Err(Refusal { code, message }) => Err((*code, Some(message.clone()))),
+                };
                 let (error_code, error_message) = match outcome {
                     Ok(()) => (Code::None.wire(), None),
                     Err((code, message)) => (code.wire(), message),
@@ -43,7 +50,8 @@ impl Api for AlterPartitionReassignments {
         let responses = topics.collect();
         Answer::Now(AlterPartitionReassignmentsResponse {
             allow_replication_factor_change,
-            error_message: None,
+            error_code: may.as_ref().err().map_or(Code::None, |refusal| refusal.code).wire(),
+            error_message: may.as_ref().err().map(|refusal| refusal.message.clone()),
             responses,
             ..Default::default()
         })

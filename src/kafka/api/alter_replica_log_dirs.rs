@@ -7,6 +7,8 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use super::{Answer, Api};
+use crate::auth::Action;
+use crate::kafka::access::CLUSTER;
 use crate::kafka::cx::{self, Call, Cx};
 use crate::kafka::error::Code;
 use crate::kafka::wire::messages::alter_replica_log_dirs::{
@@ -22,10 +24,11 @@ impl Api for AlterReplicaLogDirs {
 
     async fn handle(
         cx: Arc<Cx>,
-        _call: Call,
+        call: Call,
         request: AlterReplicaLogDirsRequest,
     ) -> Answer<AlterReplicaLogDirsResponse> {
         let catalog = cx.engine.catalog();
+        let may = cx.access(&call).check(Action::Alter, CLUSTER);
         let mut topics: BTreeMap<String, BTreeMap<i32, Code>> = BTreeMap::new();
         for dir in request.dirs {
             for topic in dir.topics {
@@ -34,6 +37,7 @@ impl Api for AlterReplicaLogDirs {
                 for partition in topic.partitions {
                     let here = stream.is_some_and(|s| u32::try_from(partition).is_ok_and(|n| s.log(n).is_some()));
                     let code = match here {
+                        _ if may.is_err() => Code::ClusterAuthorizationFailed,
                         _ if dir.path != cx.options.log_dir => Code::LogDirNotFound,
                         false => Code::ReplicaNotAvailable,
                         true => Code::None,

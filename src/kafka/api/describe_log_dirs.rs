@@ -7,8 +7,10 @@ use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use super::{Answer, Api};
+use crate::auth::Action;
 use crate::engine::Catalog;
 use crate::engine::catalog::Stream;
+use crate::kafka::access::CLUSTER;
 use crate::kafka::cx::{self, Call, Cx};
 use crate::kafka::error::Code;
 use crate::kafka::wire::messages::describe_log_dirs::{
@@ -22,7 +24,10 @@ impl Api for DescribeLogDirs {
     type Request = DescribeLogDirsRequest;
     type Response = DescribeLogDirsResponse;
 
-    async fn handle(cx: Arc<Cx>, _call: Call, request: DescribeLogDirsRequest) -> Answer<DescribeLogDirsResponse> {
+    async fn handle(cx: Arc<Cx>, call: Call, request: DescribeLogDirsRequest) -> Answer<DescribeLogDirsResponse> {
+        if let Err(code) = cx.access(&call).check(Action::Describe, CLUSTER) {
+            return Answer::Now(DescribeLogDirsResponse { error_code: code.wire(), ..Default::default() });
+        }
         let log_dir = cx.options.log_dir.clone();
         let result = match cx.engine.volume().await {
             Err(_) => {

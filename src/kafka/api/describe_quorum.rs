@@ -6,7 +6,9 @@
 use std::sync::Arc;
 
 use super::{Answer, Api};
+use crate::auth::Action;
 use crate::engine::catalog::CATALOG_LOG;
+use crate::kafka::access::{CLUSTER, words};
 use crate::kafka::cx::{Call, Cx};
 use crate::kafka::error::Code;
 use crate::kafka::wire::messages::describe_quorum::{
@@ -23,6 +25,10 @@ impl Api for DescribeQuorum {
     type Response = DescribeQuorumResponse;
 
     async fn handle(cx: Arc<Cx>, call: Call, request: DescribeQuorumRequest) -> Answer<DescribeQuorumResponse> {
+        if let Err(code) = cx.access(&call).check(Action::Describe, CLUSTER) {
+            let (error_code, error_message) = (code.wire(), Some(words(code).into()));
+            return Answer::Now(DescribeQuorumResponse { error_code, error_message, ..Default::default() });
+        }
         let only_ours = match request.topics.as_slice() {
             [topic] => topic.topic_name == TOPIC && topic.partitions.iter().map(|p| p.partition_index).eq([0]),
             _ => false,

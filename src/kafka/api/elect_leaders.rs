@@ -6,7 +6,9 @@
 use std::sync::Arc;
 
 use super::{Answer, Api};
+use crate::auth::Action;
 use crate::engine::Catalog;
+use crate::kafka::access::CLUSTER;
 use crate::kafka::cx::{self, Call, Cx};
 use crate::kafka::error::{Code, Refusal};
 use crate::kafka::wire::messages::elect_leaders::{
@@ -22,15 +24,17 @@ impl Api for ElectLeaders {
     type Request = ElectLeadersRequest;
     type Response = ElectLeadersResponse;
 
-    async fn handle(cx: Arc<Cx>, _call: Call, request: ElectLeadersRequest) -> Answer<ElectLeadersResponse> {
+    async fn handle(cx: Arc<Cx>, call: Call, request: ElectLeadersRequest) -> Answer<ElectLeadersResponse> {
         let catalog = cx.engine.catalog();
         let kind = request.election_type;
+        let may = cx.access(&call).check_in_words(Action::Alter, CLUSTER);
         let unknown = (!matches!(kind, PREFERRED | UNCLEAN))
             .then(|| Refusal::new(Code::InvalidRequest, format!("Unknown election type {kind}")));
-        let error_code = unknown.as_ref().map_or(Code::None, |refusal| refusal.code).wire();
+        let refused = may.err().or(unknown);
+        let error_code = refused.as_ref().map_or(Code::None, |refusal| refusal.code).wire();
         let Some(topics) = request.topic_partitions else {
             let of_topic = |topic: &str| ReplicaElectionResult { topic: topic.to_owned(), ..Default::default() };
-            let replica_election_results = match unknown {
+            let replica_election_results = match refused {
                 Some(_) => Vec::new(),
                 None => cx::listed(&cx, &catalog).map(|stream| of_topic(&stream.name)).collect(),
             };
@@ -39,7 +43,7 @@ impl Api for ElectLeaders {
         let topics = topics.into_iter().map(|topic| {
             let partition_result = topic.partitions.into_iter().map(|partition_id| {
                 let Refusal { code, message } =
-                    unknown.clone().unwrap_or_else(|| elect(&catalog, &topic.topic, partition_id));
+                    refused.clone().unwrap_or_else(|| elect(&catalog, &topic.topic, partition_id));
                 PartitionResult { partition_id, error_code: code.wire(), error_message: Some(message) }
             });
             ReplicaElectionResult { partition_result: partition_result.collect(), topic: topic.topic }

@@ -6,6 +6,8 @@
 use std::sync::Arc;
 
 use super::{Answer, Api};
+use crate::auth::Action;
+use crate::kafka::access::CLUSTER;
 use crate::kafka::cx::{self, Call, Cx};
 use crate::kafka::error::Code;
 use crate::kafka::settings::{BROKER, BROKER_LOGGER, CLIENT_METRICS, GROUP, TOPIC};
@@ -27,6 +29,9 @@ impl Api for ListConfigResources {
         call: Call,
         request: ListConfigResourcesRequest,
     ) -> Answer<ListConfigResourcesResponse> {
+        if let Err(code) = cx.access(&call).check(Action::DescribeConfigs, CLUSTER) {
+            return Answer::Now(ListConfigResourcesResponse { error_code: code.wire(), ..Default::default() });
+        }
         let wanted = match call.version {
             0 => vec![CLIENT_METRICS],
             _ if request.resource_types.is_empty() => KINDS.to_vec(),

@@ -5,6 +5,8 @@
 use std::sync::Arc;
 
 use super::{Answer, Api};
+use crate::auth::Action;
+use crate::kafka::access::{CLUSTER, words};
 use crate::kafka::cx::{Call, Cx};
 use crate::kafka::wire::messages::list_partition_reassignments::{
     ListPartitionReassignmentsRequest, ListPartitionReassignmentsResponse,
@@ -17,10 +19,14 @@ impl Api for ListPartitionReassignments {
     type Response = ListPartitionReassignmentsResponse;
 
     async fn handle(
-        _cx: Arc<Cx>,
-        _call: Call,
+        cx: Arc<Cx>,
+        call: Call,
         _request: ListPartitionReassignmentsRequest,
     ) -> Answer<ListPartitionReassignmentsResponse> {
+        if let Err(code) = cx.access(&call).check(Action::Describe, CLUSTER) {
+            let (error_code, error_message) = (code.wire(), Some(words(code).into()));
+            return Answer::Now(ListPartitionReassignmentsResponse { error_code, error_message, ..Default::default() });
+        }
         Answer::Now(ListPartitionReassignmentsResponse { error_message: None, ..Default::default() })
     }
 }

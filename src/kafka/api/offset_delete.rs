@@ -5,7 +5,9 @@
 use std::sync::Arc;
 
 use super::{Answer, Api};
+use crate::auth::Action;
 use crate::engine::Catalog;
+use crate::kafka::access::{Access, group};
 use crate::kafka::cx::{self, Call, Cx};
 use crate::kafka::error::Code;
 use crate::kafka::group::{Name, Refusal};
@@ -20,34 +22,44 @@ impl Api for OffsetDelete {
     type Request = OffsetDeleteRequest;
     type Response = OffsetDeleteResponse;
 
-    async fn handle(cx: Arc<Cx>, _: Call, request: OffsetDeleteRequest) -> Answer<OffsetDeleteResponse> {
+    async fn handle(cx: Arc<Cx>, call: Call, request: OffsetDeleteRequest) -> Answer<OffsetDeleteResponse> {
         let catalog = cx.engine.catalog();
-        let there = |topic: &&OffsetDeleteRequestTopic| is_there(&catalog, topic);
+        let access = cx.access(&call);
+        if let Err(code) = access.check(Action::Delete, group(&request.group_id)) {
+            return Answer::Now(OffsetDeleteResponse { error_code: code.wire(), ..OffsetDeleteResponse::default() });
+        }
+        let there = |topic: &&OffsetDeleteRequestTopic| is_there(&access, &catalog, topic).is_ok();
         let partitions =
             |topic: &OffsetDeleteRequestTopic| topic.partitions.iter().map(|p| p.partition_index).collect();
         let topics: Vec<(Name, Vec<i32>)> =
             request.topics.iter().filter(there).map(|topic| (topic.name.as_str().into(), partitions(topic))).collect();
-        Answer::Now(match cx.groups.delete_offsets(request.group_id.into(), topics).await {
-            Ok(results) => response(&catalog, request.topics, results),
+        let deleted = match topics.is_empty() {
+            // The group is not asked, as in Kafka.
+            true => Ok(Vec::new()),
+            false => cx.groups.delete_offsets(request.group_id.into(), topics).await,
+        };
+        Answer::Now(match deleted {
+            Ok(results) => response(&access, &catalog, request.topics, results),
             Err(code) => OffsetDeleteResponse { error_code: code.wire(), ..OffsetDeleteResponse::default() },
         })
     }
 }
 
-fn is_there(catalog: &Catalog, topic: &OffsetDeleteRequestTopic) -> bool {
-    cx::topic(catalog, &topic.name).is_some()
+fn is_there(access: &Access, catalog: &Catalog, topic: &OffsetDeleteRequestTopic) -> Result<(), Code> {
+    cx::permitted(access, Action::Read, catalog, &topic.name).map(drop)
 }
 
 fn response(
+    access: &Access,
     catalog: &Catalog,
     topics: Vec<OffsetDeleteRequestTopic>,
     results: Vec<Result<(), Refusal>>,
 ) -> OffsetDeleteResponse {
     let mut results = results.into_iter();
     let topic = |topic: OffsetDeleteRequestTopic| {
-        let code = match is_there(catalog, &topic) {
-            true => results.next().and_then(Result::err).map_or(Code::None, Code::from),
-            false => Code::UnknownTopicOrPartition,
+        let code = match is_there(access, catalog, &topic) {
+            Ok(()) => results.next().and_then(Result::err).map_or(Code::None, Code::from),
+            Err(code) => code,
         };
         let error_code = code.wire();
         let partition = |index: i32| OffsetDeleteResponsePartition { partition_index: index, error_code };

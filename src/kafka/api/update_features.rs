@@ -8,6 +8,8 @@ use std::sync::Arc;
 
 use super::api_versions::FEATURES;
 use super::{Answer, Api};
+use crate::auth::Action;
+use crate::kafka::access::{CLUSTER, words};
 use crate::kafka::cx::{Call, Cx};
 use crate::kafka::error::Code;
 use crate::kafka::wire::messages::update_features::{
@@ -26,6 +28,10 @@ impl Api for UpdateFeatures {
     type Response = UpdateFeaturesResponse;
 
     async fn handle(cx: Arc<Cx>, call: Call, request: UpdateFeaturesRequest) -> Answer<UpdateFeaturesResponse> {
+        if let Err(code) = cx.access(&call).check(Action::Alter, CLUSTER) {
+            let (error_code, error_message) = (code.wire(), Some(words(code).into()));
+            return Answer::Now(UpdateFeaturesResponse { error_code, error_message, ..Default::default() });
+        }
         let refused = request.feature_updates.iter().find_map(|update| {
             let kind = match (call.version, update.allow_downgrade) {
                 (0, true) => SAFE_DOWNGRADE,
