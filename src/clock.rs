@@ -57,7 +57,7 @@ impl Clock {
     }
 }
 
-/// How long something took, for metrics; nothing may be decided by it.
+/// How long something took: for metrics, and for what a client pays by time (a quota). Nothing else may be decided by it.
 #[derive(Debug)]
 pub struct Stopwatch(Instant);
 

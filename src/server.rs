@@ -180,7 +180,7 @@ async fn start_kafka(
         kafka::security::Security::open(engine.clone(), kafka::security::Settings::of(settings), &users).await;
     let security = security.map_err(|error| format!("cannot open the credentials: {error}"))?;
     let cx = Arc::new(kafka::cx::Cx::new(engine.clone(), groups, options).secured(security));
-    cx.resume_transactions().await.map_err(|_| "cannot open the transactions".to_owned())?;
+    cx.resume().await.map_err(|_| "cannot open the transactions or the overrides".to_owned())?;
     for (socket, listener) in sockets.into_iter().zip(&settings.kafka_listeners) {
         let advertised = listener.advertised.clone().map(|(host, port)| kafka::cx::Advertised { host, port });
         let listener = kafka::listen::Listener {

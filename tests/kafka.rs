@@ -17,6 +17,8 @@ mod data;
 mod harness;
 #[path = "kafka/lookup.rs"]
 mod lookup;
+#[path = "kafka/quotas.rs"]
+mod quotas;
 #[path = "kafka/sasl.rs"]
 mod sasl;
 #[path = "kafka/sessions.rs"]

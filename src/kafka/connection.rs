@@ -28,7 +28,7 @@ use crate::kafka::api::{Later, sasl_authenticate};
 use crate::kafka::cx::{Call, Conn, Cx};
 use crate::kafka::frame::{self, BadFrame, LENGTH_BYTES, Stranger};
 use crate::kafka::sasl::Barred;
-use crate::kafka::table::{self, Done};
+use crate::kafka::table::{self, Done, Outcome};
 use crate::kafka::wire::Rope;
 use crate::metrics;
 
@@ -198,7 +198,7 @@ async fn read_requests<R: AsyncRead + Unpin>(
         };
         metrics::KAFKA_RECEIVED_BYTES.add((LENGTH_BYTES + frame.len()) as u64);
         let was_raw = conn.login().is_raw();
-        let (head, done) = match dispatch(&cx, &conn, frame, permit) {
+        let (head, Outcome { done, mute_ms }) = match dispatch(&cx, &conn, frame, permit) {
             Ok(Dispatched::Run { api, head, handler }) => {
                 let done = tokio::select! {
                     biased;
@@ -211,7 +211,7 @@ async fn read_requests<R: AsyncRead + Unpin>(
                 };
                 (head, done)
             }
-            Ok(Dispatched::Done { head, rope }) => (head, Done::Answer(rope)),
+            Ok(Dispatched::Done { head, rope }) => (head, Outcome { done: Done::Answer(rope), mute_ms: 0 }),
             Err(end) => return end,
         };
         let failed = conn.login().has_failed();
@@ -238,11 +238,22 @@ async fn read_requests<R: AsyncRead + Unpin>(
         if failed {
             return End::LoginFailed;
         }
+        if mute_ms > 0 {
+            // It used more than its quota and was told so; until then it is not read (KIP-219).
+            let clock = cx.engine.clock();
+            let until = clock.now().plus_ms(i64::from(mute_ms));
+            tokio::select! {
+                biased;
+                _ = stopped(&mut stop) => return End::Stopping,
+                end = frames.gone() => return end,
+                () = clock.sleep_until(until) => {}
+            }
+        }
     }
 }
 
 enum Dispatched {
-    Run { api: &'static str, head: Head, handler: Later<Done> },
+    Run { api: &'static str, head: Head, handler: Later<Outcome> },
     Done { head: Head, rope: Rope },
 }
 

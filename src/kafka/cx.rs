@@ -17,6 +17,8 @@ use crate::kafka::access::{self, Access};
 use crate::kafka::doors::Doors;
 use crate::kafka::error::Code;
 use crate::kafka::group::coordinator::Coordinator;
+use crate::kafka::overrides;
+use crate::kafka::quota::Quotas;
 use crate::kafka::sasl::Login;
 use crate::kafka::security::Security;
 use crate::kafka::session::Sessions;
@@ -129,6 +131,9 @@ pub struct Cx {
     /// Who may come in, and what they may do.
     pub security: Security,
     pub doors: Arc<Doors>,
+    /// What is set for things that are no topics.
+    pub overrides: overrides::door::Door,
+    pub quotas: Quotas,
     sessions: Mutex<Sessions>,
     /// Settings of streams that have some of their own, typed: parsed once for each state of the stream.
     settings: RwLock<BTreeMap<StreamId, Typed>>,
@@ -161,6 +166,8 @@ impl Cx {
             options,
             security: Security::off(),
             doors,
+            overrides: overrides::door::Door::default(),
+            quotas: Quotas::default(),
             sessions,
             transactions: OnceCell::new(),
             transaction_settings: txn::Settings::default(),
@@ -173,8 +180,12 @@ impl Cx {
         Cx { security, ..self }
     }
 
-    /// What is under way is ended before anybody asks: for the start, where there is a log of transactions.
-    pub async fn resume_transactions(&self) -> Result<(), Code> {
+    /// For the start: reads what was set, and ends what is under way before anybody asks, where there is a log of it.
+    pub async fn resume(&self) -> Result<(), Code> {
+        self.overrides.resume(&self.engine).await.map_err(|error| {
+            tracing::error!("cannot open the overrides: {error}");
+            Code::from(&error)
+        })?;
         match self.engine.catalog().stream(txn::coordinator::STREAM) {
             Some(_) => self.transactions().await.map(drop),
             None => Ok(()),

@@ -197,6 +197,11 @@ impl Refusal {
     pub fn new(code: Code, message: impl Into<String>) -> Refusal {
         Refusal { code, message: message.into() }
     }
+
+    /// The message, if there is one beside the code.
+    pub fn words(self) -> Option<String> {
+        Some(self.message).filter(|message| !message.is_empty())
+    }
 }
 
 impl From<&Error> for Refusal {

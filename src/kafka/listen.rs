@@ -100,6 +100,21 @@ fn admit(
             return;
         }
     };
+    let now = cx.engine.clock().now();
+    let early_ms = cx.quotas.connect(&cx.overrides, peer.ip(), now);
+    if early_ms > 0 {
+        metrics::CONNECTIONS_REFUSED.of("limit").inc();
+        let (clock, mut stop) = (cx.engine.clock().clone(), stop.clone());
+        // Closing it at once would only bring the next one sooner (KIP-612).
+        connections.spawn(async move {
+            tokio::select! {
+                () = connection::stopped(&mut stop) => {}
+                () = clock.sleep_until(now.plus_ms(early_ms)) => {}
+            }
+            drop((socket, entry));
+        });
+        return;
+    }
     let advertised = match (&listener.advertised, socket.local_addr()) {
         (Some(advertised), _) => advertised.clone(),
         (None, Ok(local)) => reached_at(local),

@@ -10,6 +10,8 @@ pub mod error;
 pub mod frame;
 pub mod group;
 pub mod listen;
+pub mod overrides;
+pub mod quota;
 pub mod recompress;
 pub mod sasl;
 pub mod security;

@@ -8,9 +8,11 @@ use std::sync::Arc;
 use bytes::Bytes;
 
 use crate::engine::Permit;
-use crate::kafka::api::{self, Answer, Api, Later};
+use crate::kafka::api::{self, Answer, Api, Charged, Later};
 use crate::kafka::cx::{Call, Cx};
 use crate::kafka::error::Code;
+use crate::kafka::quota::limits::Kind;
+use crate::kafka::quota::{self, Timed};
 use crate::kafka::wire::messages::api_versions::{ApiVersion, ApiVersionsResponse};
 use crate::kafka::wire::{Message, NEVER, Reader, Request, Rope, Writer};
 
@@ -56,6 +58,8 @@ pub static TABLE: &[Row] = &[
     row::<api::alter_partition_reassignments::AlterPartitionReassignments>("AlterPartitionReassignments"),
     row::<api::list_partition_reassignments::ListPartitionReassignments>("ListPartitionReassignments"),
     row::<api::offset_delete::OffsetDelete>("OffsetDelete"),
+    row::<api::describe_client_quotas::DescribeClientQuotas>("DescribeClientQuotas"),
+    row::<api::alter_client_quotas::AlterClientQuotas>("AlterClientQuotas"),
     row::<api::describe_user_scram_credentials::DescribeUserScramCredentials>("DescribeUserScramCredentials"),
     row::<api::alter_user_scram_credentials::AlterUserScramCredentials>("AlterUserScramCredentials"),
     row::<api::describe_quorum::DescribeQuorum>("DescribeQuorum"),
@@ -85,7 +89,13 @@ pub struct Row {
     pub listed_from: i16,
     /// The first version with tagged fields; it decides the request's and the response's header too.
     pub flexible_from: i16,
-    run: fn(Arc<Cx>, Call, Bytes) -> Later<Done>,
+    run: fn(Arc<Cx>, Call, Bytes) -> Later<Outcome>,
+}
+
+/// What became of a request, and for how long its connection is not to be read: its client has used more than its quota.
+pub struct Outcome {
+    pub done: Done,
+    pub mute_ms: i32,
 }
 
 /// What became of a request, in bytes.
@@ -136,7 +146,7 @@ impl Row {
     }
 
     /// Handles one request of a served version.
-    pub fn run(&self, cx: Arc<Cx>, call: Call, body: Bytes) -> Later<Done> {
+    pub fn run(&self, cx: Arc<Cx>, call: Call, body: Bytes) -> Later<Outcome> {
         (self.run)(cx, call, body)
     }
 }
@@ -152,23 +162,52 @@ const fn row<A: Api>(name: &'static str) -> Row {
     }
 }
 
-async fn run<A: Api>(cx: Arc<Cx>, mut call: Call, body: Bytes) -> Done {
-    let version = call.version;
+async fn run<A: Api>(cx: Arc<Cx>, mut call: Call, body: Bytes) -> Outcome {
+    let (version, request_bytes) = (call.version, body.len());
+    let outcome = |done: Done, mute_ms: i32| Outcome { done, mute_ms };
     let request = match A::Request::decode(&mut Reader::new(body), version) {
         Ok(request) => request,
-        Err(error) => return Done::Close(format!("the request cannot be read: {error}")),
+        Err(error) => return outcome(Done::Close(format!("the request cannot be read: {error}")), 0),
     };
     if !A::APPENDS {
         call.permit = Permit::default();
     }
-    match A::handle(cx, call, request).await {
-        Answer::Now(response) => match encode(&response, version) {
-            Ok(rope) => Done::Answer(rope),
-            Err(why) => Done::Close(why),
-        },
-        Answer::Later(response) => Done::Later(Box::pin(async move { encode(&response.await, version) })),
-        Answer::Silent(outcome) => Done::Silent(outcome),
-        Answer::Close(why) => Done::Close(why),
+    let metered = cx.quotas.metered(&cx.overrides, &call);
+    let Some(metered) = metered else {
+        return match A::handle(cx, call, request).await {
+            Answer::Now(response) => outcome(encode(&response, version).map_or_else(Done::Close, Done::Answer), 0),
+            Answer::Later(answer) => outcome(Done::Later(Box::pin(async move { encode(&answer.await, version) })), 0),
+            Answer::Silent(later) => outcome(Done::Silent(later), 0),
+            Answer::Close(why) => outcome(Done::Close(why), 0),
+        };
+    };
+    let handled = A::handle(cx.clone(), call, request);
+    let (answer, us) = if metered.pays_for_time() { Timed::new(handled).await } else { (handled.await, 0) };
+    let now = cx.engine.clock().now();
+    let mut mute_ms = cx.quotas.charge(&metered, Kind::Request, quota::percent_of_a_second(us), now);
+    if A::CHARGED == Some(Charged::Request) {
+        mute_ms = mute_ms.max(cx.quotas.charge(&metered, Kind::Produce, request_bytes as f64, now));
+    }
+    match answer {
+        Answer::Now(mut response) => {
+            if A::CHARGED == Some(Charged::Answer) {
+                let bytes = response.wire_bytes(version).unwrap_or(0);
+                mute_ms = mute_ms.max(cx.quotas.charge(&metered, Kind::Fetch, bytes as f64, now));
+            }
+            // A handler may have said more.
+            mute_ms = response.throttle(mute_ms);
+            outcome(encode(&response, version).map_or_else(Done::Close, Done::Answer), mute_ms)
+        }
+        Answer::Later(response) => {
+            let later = async move {
+                let mut response = response.await;
+                response.throttle(mute_ms);
+                encode(&response, version)
+            };
+            outcome(Done::Later(Box::pin(later)), mute_ms)
+        }
+        Answer::Silent(later) => outcome(Done::Silent(later), mute_ms),
+        Answer::Close(why) => outcome(Done::Close(why), 0),
     }
 }
 

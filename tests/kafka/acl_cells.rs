@@ -588,5 +588,25 @@ pub fn cells() -> Vec<Cell> {
             |a| a.error_code,
             [(31, CLUSTER, "kafka-cluster", DESCRIBE_CONFIGS)]
         ),
+        cell!(
+            "DescribeClientQuotas",
+            1,
+            DescribeClientQuotasRequest::default(),
+            |a| a.error_code,
+            [(31, CLUSTER, "kafka-cluster", DESCRIBE_CONFIGS)]
+        ),
+        cell!(
+            "AlterClientQuotas",
+            1,
+            AlterClientQuotasRequest::default().with_validate_only(true).with_entries(vec![
+                alter_client_quotas_request::EntryData::default().with_entity(vec![
+                    alter_client_quotas_request::EntityData::default()
+                        .with_entity_type(text("user"))
+                        .with_entity_name(None)
+                ])
+            ]),
+            |a| a.entries[0].error_code,
+            [(31, CLUSTER, "kafka-cluster", ALTER_CONFIGS)]
+        ),
     ]
 }

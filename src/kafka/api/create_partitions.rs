@@ -18,6 +18,9 @@ use crate::kafka::wire::messages::create_partitions::{
 
 pub struct CreatePartitions;
 
+/// From here on a client knows the error that says to come back later.
+const THROTTLES_FROM: i16 = 3;
+
 impl Api for CreatePartitions {
     type Request = CreatePartitionsRequest;
     type Response = CreatePartitionsResponse;
@@ -30,9 +33,11 @@ impl Api for CreatePartitions {
         for name in &twice {
             results.push(result(name.clone(), Err(Refusal::new(Code::InvalidRequest, "Duplicate topic name."))));
         }
+        let mut quota =
+            cx.quotas.mutations(&cx.overrides, &call, call.version >= THROTTLES_FROM, cx.engine.clock().now());
         let (mut names, mut changes) = (Vec::new(), Vec::new());
         for topic in request.topics.into_iter().filter(|topic| !twice.contains(&topic.name)) {
-            match plan(&cx, &access, &catalog, &topic) {
+            match plan(&cx, &access, &catalog, &topic).and_then(|(change, more)| quota.record(more).map(|()| change)) {
                 Ok(change) => {
                     names.push(topic.name);
                     changes.push(change);
@@ -56,11 +61,17 @@ impl Api for CreatePartitions {
                 results.push(result(name, outcome));
             }
         }
-        Answer::Now(CreatePartitionsResponse { results, ..Default::default() })
+        Answer::Now(CreatePartitionsResponse { throttle_time_ms: quota.throttle_ms(), results })
     }
 }
 
-fn plan(cx: &Cx, access: &Access, catalog: &Catalog, topic: &CreatePartitionsTopic) -> Result<Change, Refusal> {
+/// The change, and how many partitions it makes.
+fn plan(
+    cx: &Cx,
+    access: &Access,
+    catalog: &Catalog,
+    topic: &CreatePartitionsTopic,
+) -> Result<(Change, usize), Refusal> {
     access.check_in_words(Action::Alter, access::topic(&topic.name))?;
     let unknown = || Refusal::new(Code::UnknownTopicOrPartition, format!("The topic '{}' does not exist.", topic.name));
     let stream = cx::topic(catalog, &topic.name).ok_or_else(unknown)?;
@@ -94,14 +105,14 @@ fn plan(cx: &Cx, access: &Access, catalog: &Catalog, topic: &CreatePartitionsTop
         }
         assignments.iter().try_for_each(|a| check_replicas(cx, &a.broker_ids).map_err(wrong))?;
     }
-    Ok(Change::Grow { id: stream.id, logs: count })
+    Ok((Change::Grow { id: stream.id, logs: count }, more))
 }
 
 fn result(name: String, outcome: Result<(), Refusal>) -> CreatePartitionsTopicResult {
     match outcome {
         Ok(()) => CreatePartitionsTopicResult { name, ..Default::default() },
         Err(refusal) => {
-            CreatePartitionsTopicResult { name, error_code: refusal.code.wire(), error_message: Some(refusal.message) }
+            CreatePartitionsTopicResult { name, error_code: refusal.code.wire(), error_message: refusal.words() }
         }
     }
 }

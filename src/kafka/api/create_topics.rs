@@ -23,6 +23,9 @@ use crate::kafka::wire::messages::create_topics::{
 
 pub struct CreateTopics;
 
+/// From here on a client knows the error that says to come back later.
+const THROTTLES_FROM: i16 = 6;
+
 impl Api for CreateTopics {
     type Request = CreateTopicsRequest;
     type Response = CreateTopicsResponse;
@@ -39,6 +42,8 @@ impl Api for CreateTopics {
             let refusal = Refusal::new(Code::InvalidRequest, "Duplicate topic name.");
             results.push(refused(name.clone(), refusal));
         }
+        let mut quota =
+            cx.quotas.mutations(&cx.overrides, &call, call.version >= THROTTLES_FROM, cx.engine.clock().now());
         let mut left = cx.options.max_logs_per_request;
         let mut claimed = BTreeSet::new();
         for topic in request.topics.into_iter().filter(|topic| !twice.contains(&topic.name)) {
@@ -48,7 +53,8 @@ impl Api for CreateTopics {
                     .push(refused(topic.name, Refusal::new(Code::TopicAuthorizationFailed, "Authorization failed.")));
                 continue;
             }
-            match plan(&cx, &catalog, &topic, &mut left, &mut claimed) {
+            let plan = plan(&cx, &catalog, &topic, &mut left, &mut claimed);
+            match plan.and_then(|create| quota.record(create.logs as usize).map(|()| create)) {
                 Ok(create) => creates.push(create),
                 Err(refusal) => results.push(refused(topic.name, refusal)),
             }
@@ -74,7 +80,7 @@ impl Api for CreateTopics {
                 });
             }
         }
-        Answer::Now(CreateTopicsResponse { topics: results, ..Default::default() })
+        Answer::Now(CreateTopicsResponse { throttle_time_ms: quota.throttle_ms(), topics: results })
     }
 }
 
@@ -251,7 +257,7 @@ fn refused(name: String, refusal: Refusal) -> CreatableTopicResult {
     CreatableTopicResult {
         name,
         error_code: refusal.code.wire(),
-        error_message: Some(refusal.message),
+        error_message: refusal.words(),
         configs: Some(Vec::new()),
         ..Default::default()
     }

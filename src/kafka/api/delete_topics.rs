@@ -20,6 +20,9 @@ use crate::kafka::wire::messages::delete_topics::{
 
 pub struct DeleteTopics;
 
+/// From here on a client knows the error that says to come back later.
+const THROTTLES_FROM: i16 = 5;
+
 impl Api for DeleteTopics {
     type Request = DeleteTopicsRequest;
     type Response = DeleteTopicsResponse;
@@ -37,6 +40,8 @@ impl Api for DeleteTopics {
                 request.topic_names.into_iter().map(by_name).collect()
             }
         };
+        let mut quota =
+            cx.quotas.mutations(&cx.overrides, &call, call.version >= THROTTLES_FROM, cx.engine.clock().now());
         let mut responses = Vec::with_capacity(asked.len());
         let mut found: BTreeMap<StreamId, Vec<DeleteTopicState>> = BTreeMap::new();
         for topic in asked {
@@ -51,7 +56,14 @@ impl Api for DeleteTopics {
             .filter_map(|(id, mut named)| {
                 let topic = named.pop()?;
                 if named.is_empty() {
-                    return Some(id);
+                    let partitions = catalog.stream_by_id(id).map_or(0, |stream| stream.logs.len());
+                    return match quota.record(partitions) {
+                        Ok(()) => Some(id),
+                        Err(refusal) => {
+                            responses.push(refused(topic, refusal));
+                            None
+                        }
+                    };
                 }
                 responses.push(refused(topic, Refusal::new(Code::InvalidRequest, "Duplicate topic name or id.")));
                 None
@@ -75,7 +87,7 @@ impl Api for DeleteTopics {
                 });
             }
         }
-        Answer::Now(DeleteTopicsResponse { responses, ..Default::default() })
+        Answer::Now(DeleteTopicsResponse { throttle_time_ms: quota.throttle_ms(), responses })
     }
 }
 
@@ -118,6 +130,6 @@ fn refused(topic: DeleteTopicState, refusal: Refusal) -> DeletableTopicResult {
         name: topic.name,
         topic_id: topic.topic_id,
         error_code: refusal.code.wire(),
-        error_message: Some(refusal.message),
+        error_message: refusal.words(),
     }
 }

@@ -10,7 +10,7 @@
 use std::ops::ControlFlow;
 use std::sync::Arc;
 
-use super::{Answer, Api};
+use super::{Answer, Api, Charged};
 use crate::auth::Action;
 use crate::engine::{Bounds, Catalog, Error, Fetch as EngineFetch, Page, Read, Until};
 use crate::ids::StreamId;
@@ -18,6 +18,7 @@ use crate::ids::{LogId, Offset};
 use crate::kafka::access::Access;
 use crate::kafka::cx::{self, Call, Cx};
 use crate::kafka::error::Code;
+use crate::kafka::quota::limits::Kind;
 use crate::kafka::session::{NO_SESSION, Place, Said, Topic, Turn, Want};
 use crate::kafka::wire::messages::fetch::{
     AbortedTransaction, EpochEndOffset, FetchRequest, FetchResponse, FetchableTopicResponse, LeaderIdAndEpoch,
@@ -36,8 +37,9 @@ const IDS_FROM: i16 = 13;
 impl Api for Fetch {
     type Request = FetchRequest;
     type Response = FetchResponse;
+    const CHARGED: Option<Charged> = Some(Charged::Answer);
 
-    async fn handle(cx: Arc<Cx>, call: Call, request: FetchRequest) -> Answer<FetchResponse> {
+    async fn handle(cx: Arc<Cx>, call: Call, mut request: FetchRequest) -> Answer<FetchResponse> {
         let version = call.version;
         let access = cx.access(&call);
         let ids = version >= IDS_FROM;
@@ -61,6 +63,9 @@ impl Api for Fetch {
             Ok(Turn::Incremental { id, wants }) => (Some(*id), wants.clone()),
             Ok(Turn::Full | Turn::Sessionless) => (None, asked),
         };
+        // More than the whole of its quota would be too much however long a client has been silent.
+        let quota = cx.quotas.metered(&cx.overrides, &call).and_then(|metered| metered.most_at_once(Kind::Fetch));
+        request.max_bytes = request.max_bytes.min(quota.unwrap_or(f64::INFINITY) as i32);
         let found = read(&cx, &access, &catalog, version, session, &request, &wants).await;
         let said = |(place, _): &(Place, Want), data: &PartitionData| (place.clone(), said(data));
         let mut answered = vec![true; found.len()];

@@ -11,6 +11,7 @@ use crate::kafka::wire::{Message, Request};
 
 pub mod add_offsets_to_txn;
 pub mod add_partitions_to_txn;
+pub mod alter_client_quotas;
 pub mod alter_configs;
 pub mod alter_partition_reassignments;
 pub mod alter_replica_log_dirs;
@@ -26,6 +27,7 @@ pub mod delete_groups;
 pub mod delete_records;
 pub mod delete_topics;
 pub mod describe_acls;
+pub mod describe_client_quotas;
 pub mod describe_cluster;
 pub mod describe_configs;
 pub mod describe_groups;
@@ -77,9 +79,19 @@ pub trait Api: 'static {
     /// request is read: a handler that waits must not keep others out.
     const APPENDS: bool = false;
 
+    /// What a client is charged for beside its time: the bytes of the request, or of the answer.
+    const CHARGED: Option<Charged> = None;
+
     /// Handles one request. The connection reads its next request when this is ready; responses leave in the order of
     /// requests in any case. Everything whose order matters is done before the first await.
     fn handle(cx: Arc<Cx>, call: Call, request: Self::Request) -> impl Future<Output = Answer<Self::Response>> + Send;
+}
+
+/// What a request is charged for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Charged {
+    Request,
+    Answer,
 }
 
 /// What a handler has to say.

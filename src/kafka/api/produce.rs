@@ -17,7 +17,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 
-use super::{Answer, Api, Later};
+use super::{Answer, Api, Charged, Later};
 use crate::auth::Action;
 use crate::config::stream::{Compression, Oversize, StreamSettings, TimestampType};
 use crate::engine::catalog::Stream;
@@ -53,6 +53,7 @@ impl Api for Produce {
     type Request = ProduceRequest;
     type Response = ProduceResponse;
     const APPENDS: bool = true;
+    const CHARGED: Option<Charged> = Some(Charged::Request);
 
     async fn handle(cx: Arc<Cx>, call: Call, request: ProduceRequest) -> Answer<ProduceResponse> {
         let access = cx.access(&call);

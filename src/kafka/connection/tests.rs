@@ -1,5 +1,6 @@
 //! A connection over a pipe in memory, on tokio's paused time: minutes of silence pass at once.
 
+use std::collections::BTreeMap;
 use std::sync::OnceLock;
 
 use tokio::io::{DuplexStream, duplex, split};
@@ -13,6 +14,7 @@ use crate::ids::Timestamp;
 use crate::kafka::cx::{Advertised, Options};
 use crate::kafka::group::Settings;
 use crate::kafka::group::coordinator::Coordinator;
+use crate::kafka::overrides::{Clients, Command, Name, Thing};
 use crate::store::memory::MemDisk;
 
 async fn cx() -> Arc<Cx> {
@@ -33,11 +35,15 @@ struct Peer {
 
 /// A connection whose pipe holds `pipe_bytes` in each direction.
 async fn connect(pipe_bytes: usize) -> Peer {
+    connect_to(cx().await, pipe_bytes)
+}
+
+fn connect_to(cx: Arc<Cx>, pipe_bytes: usize) -> Peer {
     let (socket, ours) = duplex(pipe_bytes);
     let (stop, stopping) = watch::channel(false);
     let conn = Arc::new(conn());
     let (from, to) = split(ours);
-    let ended = tokio::spawn(run(cx().await, conn, from, to, stopping));
+    let ended = tokio::spawn(run(cx, conn, from, to, stopping));
     Peer { socket, ended, stop }
 }
 
@@ -141,6 +147,34 @@ async fn pipelined_requests_are_answered_in_order() {
     peer.socket.shutdown().await.expect("half closed");
     let (answers, _) = peer.end().await;
     assert_eq!(correlations(&answers), (0..200).collect::<Vec<_>>());
+}
+
+#[tokio::test(start_paused = true)]
+async fn who_used_more_than_its_quota_is_answered_and_then_not_read_for_that_time() {
+    let cx = cx().await;
+    let quota = BTreeMap::from([("request_percentage".to_owned(), Some("0.000000001".to_owned()))]);
+    let everybody = Thing::Clients(Clients { user: Some(Name::Default), ..Clients::default() });
+    cx.overrides.change(&cx.engine, Command(vec![(everybody, quota)])).await.expect("room");
+    let mut peer = connect_to(cx.clone(), 64 << 10);
+    let began = cx.engine.clock().now();
+    for id in 1..=3 {
+        peer.send(&request(table::API_VERSIONS, 2, id, &[])).await;
+    }
+    let mut answered = Vec::new();
+    for id in 1..=3 {
+        let mut length = [0; 4];
+        peer.socket.read_exact(&mut length).await.expect("an answer");
+        let mut answer = vec![0; i32::from_be_bytes(length) as usize];
+        peer.socket.read_exact(&mut answer).await.expect("a whole answer");
+        assert_eq!(answer[..4], i32::to_be_bytes(id));
+        let throttle: [u8; 4] = *answer.last_chunk().expect("a time");
+        let waited = cx.engine.clock().now().0 - began.0;
+        answered.push((i32::from_be_bytes(throttle), waited / 1000));
+    }
+    // Each is answered at once when it is read, and each next one is read a window later.
+    assert!(answered.iter().all(|(throttle, _)| *throttle > 0), "{answered:?}");
+    let seconds: Vec<i64> = answered.iter().map(|(_, seconds)| *seconds).collect();
+    assert_eq!(seconds, [0, 1, 2]);
 }
 
 #[tokio::test(start_paused = true)]

@@ -64,6 +64,10 @@ pub trait Field: Sized + PartialEq {
     fn is_null(&self) -> bool {
         false
     }
+    /// Of a struct with a `throttle_time_ms`: makes it at least this. Answers what it is, or would be.
+    fn throttle(&mut self, at_least_ms: i32) -> i32 {
+        at_least_ms
+    }
     #[cfg(test)]
     fn sample(rng: &mut fastrand::Rng, form: Form) -> Self;
     /// Adds one `path=value` for every leaf: what another implementation should see in the same bytes.

@@ -54,6 +54,9 @@ pub trait Message: Sized {
         Ok(w.written())
     }
 
+    /// Says that the client has to wait at least so long, where the message can; answers how long it says now.
+    fn throttle(&mut self, at_least_ms: i32) -> i32;
+
     /// A random message that this version can carry.
     #[cfg(test)]
     fn sample_message(rng: &mut fastrand::Rng, version: i16) -> Self;
@@ -152,6 +155,10 @@ macro_rules! message {
                 version: i16,
             ) -> Result<(), $crate::kafka::wire::WireError> {
                 self.write(w, version)
+            }
+
+            fn throttle(&mut self, at_least_ms: i32) -> i32 {
+                $crate::kafka::wire::field::Field::throttle(self, at_least_ms)
             }
 
             #[cfg(test)]
@@ -267,6 +274,17 @@ macro_rules! structs {
                     )?)*
                 }
                 Ok(())
+            }
+
+            fn throttle(&mut self, at_least_ms: i32) -> i32 {
+                $(
+                    let field: &mut dyn std::any::Any = &mut self.$field;
+                    if stringify!($field) == "throttle_time_ms" && let Some(ms) = field.downcast_mut::<i32>() {
+                        *ms = at_least_ms.max(*ms);
+                        return *ms;
+                    }
+                )*
+                at_least_ms
             }
 
             fn min_bytes(form: $crate::kafka::wire::field::Form) -> usize {
