@@ -67,7 +67,15 @@ metrics! {
     SYNC_SECONDS: Histogram = "interfluve_sync_seconds",
         "How long a sync of the journal took.";
     SETTLED_BYTES: Counter = "interfluve_settled_bytes_total",
-        "Bytes moved from the journal into segments.";
+        "Bytes moved from the journal into segments and packs.";
+    PACKED_BYTES: Counter = "interfluve_packed_bytes_total",
+        "Of these, bytes of small logs that went into packs.";
+    MERGED_BYTES: Counter = "interfluve_merged_bytes_total",
+        "Bytes of packs that were made of older packs.";
+    LIFTED_BYTES: Counter = "interfluve_lifted_bytes_total",
+        "Bytes moved out of packs into segments, because their logs had become larger.";
+    PACKS: Gauge = "interfluve_packs",
+        "Files that small logs share.";
     UNSETTLED_BYTES: Gauge = "interfluve_unsettled_bytes",
         "Bytes in the journal that are not yet in segments.";
     TAIL_BYTES: Gauge = "interfluve_tail_bytes",

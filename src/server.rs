@@ -257,6 +257,8 @@ fn engine_options(settings: &ServerSettings) -> engine::Options {
         small_ingress_limit_bytes: settings.ingress_small_limit_bytes,
         lane: engine::lane::Limits {
             settle_bytes: settings.settle_bytes,
+            pack_bytes: settings.pack_bytes,
+            pack_logs: settings.pack_logs,
             unsettled_bytes: settings.unsettled_limit_bytes,
             journal_bytes: settings.journal_limit_bytes,
             tail_bytes: settings.tail_limit_bytes,

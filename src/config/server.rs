@@ -177,6 +177,8 @@ pub struct ServerSettings {
     pub journal_file_bytes: u64,
     pub journal_limit_bytes: u64,
     pub settle_bytes: u64,
+    pub pack_bytes: u64,
+    pub pack_logs: usize,
     pub unsettled_limit_bytes: u64,
     pub retention_check_interval_ms: i64,
     /// 0: chosen by the number of processors.
@@ -285,6 +287,8 @@ fn typed(given: &BTreeMap<&'static str, Text>) -> Result<ServerSettings, Box<Ref
         journal_file_bytes: from.whole("journal.file.bytes") as u64,
         journal_limit_bytes: from.whole("journal.limit.bytes") as u64,
         settle_bytes: from.whole("settle.bytes") as u64,
+        pack_bytes: from.whole("pack.bytes") as u64,
+        pack_logs: from.whole("pack.logs") as usize,
         unsettled_limit_bytes: from.whole("unsettled.limit.bytes") as u64,
         retention_check_interval_ms: from.whole("log.retention.check.interval.ms"),
         worker_threads: from.whole("worker.threads") as usize,

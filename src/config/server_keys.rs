@@ -463,6 +463,20 @@ const OWN: &[Key] = &[
         "A log is settled into its segment when this much of it waits; smaller means more syncs.",
     ),
     key(
+        "pack.bytes",
+        Section::Storage,
+        whole(0, 16 * MIB, Unit::Bytes),
+        "1048576",
+        "A log with less than this to settle is packed with others, until it has more.",
+    ),
+    key(
+        "pack.logs",
+        Section::Storage,
+        whole(1, INT, Unit::Count),
+        "16",
+        "As many logs with that little are packed; fewer are settled into segments at once.",
+    ),
+    key(
         "unsettled.limit.bytes",
         Section::Storage,
         whole(4 * MIB, MAX, Unit::Bytes),

@@ -6,6 +6,7 @@
 //! DIR/manifest             text: "interfluve-backup 1 <sha256 of what follows>\n", then JSON
 //! DIR/picture-<sha256>     the picture the manifest names: table, secret, what was not settled
 //! DIR/logs/<log>/…         segments and sidecars as in a data directory; they only grow
+//! DIR/packs/<id>.pack      packs as in a data directory; they never change
 //!
 //! picture  magic u32 "IFPC" │ version u32 = 1 │ secret 32 bytes │ table u32 bytes, bytes (engine/table.rs, frame 0)
 //!          then per frame: u64 bytes, the payload of a GROUP frame (engine/frame.rs)
@@ -25,13 +26,15 @@ use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 
 use super::check::Progress;
-use super::frame::{self, Member, Settled};
+use super::frame::{self, Filed, Member, PackInfo, Settled};
+use super::packs::{self, Packs};
+use super::table::Table;
 use super::tail::Entry;
 use super::vault::Segment;
 use super::verify::{self, Flaw, Proven};
 use super::{Engine, Error, table};
 use crate::engine::lane::News;
-use crate::ids::{LogId, Offset};
+use crate::ids::{LogId, Offset, Timestamp};
 use crate::store::journal::{FrameOut, Journal, JournalOptions};
 use crate::store::{Disk, Open};
 
@@ -71,6 +74,7 @@ struct Manifest {
     taken_ms: i64,
     picture: String,
     segments: Vec<Held>,
+    packs: Vec<HeldPack>,
 }
 
 /// The hard facts of one segment.
@@ -83,8 +87,20 @@ struct Held {
     side_bytes: u64,
     hash: u32,
     max_time: i64,
+    began: i64,
     arrived: i64,
     aborted: u32,
+    /// Of `bytes` and `side_bytes`, what stands in files of the segment's own.
+    filed_bytes: u64,
+    filed_side_bytes: u64,
+}
+
+/// A pack that small logs share.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+struct HeldPack {
+    id: u64,
+    bytes: u64,
+    seal: u32,
 }
 
 /// Why there is no backup, or none that can be used.
@@ -196,10 +212,9 @@ impl Picture {
         Some(Parts { secret, table, frames })
     }
 
-    fn segments(&self) -> io::Result<Vec<Held>> {
+    fn table(&self) -> io::Result<Table> {
         let parts = self.parse().ok_or_else(|| io::Error::new(io::ErrorKind::InvalidData, "the picture is damaged"))?;
-        let (_, rows) = table::decode(parts.table)?;
-        Ok(rows.iter().flat_map(|(log, row)| row.segments.iter().map(|s| Held::of(*log, s))).collect())
+        table::decode(parts.table)
     }
 }
 
@@ -217,7 +232,25 @@ fn hex(bytes: &[u8]) -> String {
     bytes.iter().map(|b| format!("{b:02x}")).collect()
 }
 
+impl HeldPack {
+    fn of(info: &PackInfo) -> HeldPack {
+        HeldPack { id: info.id, bytes: info.bytes, seal: info.seal }
+    }
+
+    fn info(&self) -> PackInfo {
+        PackInfo { id: self.id, bytes: self.bytes, seal: self.seal }
+    }
+
+    fn file(&self) -> String {
+        packs::file_name(self.id)
+    }
+}
+
 impl Held {
+    fn name(&self) -> String {
+        Segment::file(self.log(), Offset(self.base), "log")
+    }
+
     fn of(log: LogId, s: &Settled) -> Held {
         Held {
             log: log.0,
@@ -227,8 +260,11 @@ impl Held {
             side_bytes: s.side_bytes,
             hash: s.hash,
             max_time: s.max_time.0,
+            began: s.began.0,
             arrived: s.arrived.0,
             aborted: s.aborted,
+            filed_bytes: s.filed.bytes,
+            filed_side_bytes: s.filed.side_bytes,
         }
     }
 
@@ -243,15 +279,19 @@ impl Held {
             bytes: self.bytes,
             side_bytes: self.side_bytes,
             hash: self.hash,
-            max_time: crate::ids::Timestamp(self.max_time),
-            arrived: crate::ids::Timestamp(self.arrived),
+            max_time: Timestamp(self.max_time),
+            began: Timestamp(self.began),
+            arrived: Timestamp(self.arrived),
             aborted: self.aborted,
+            filed: Filed { bytes: self.filed_bytes, side_bytes: self.filed_side_bytes },
         }
     }
 
-    fn files(&self) -> [(String, u64); 2] {
-        [("log", self.bytes), ("side", self.side_bytes)]
-            .map(|(kind, bytes)| (Segment::file(self.log(), Offset(self.base), kind), bytes))
+    /// The files of its own, if it has any, and how much of them counts.
+    fn files(&self) -> impl Iterator<Item = (String, u64)> {
+        let own =
+            [("log", self.filed_bytes), ("side", self.filed_side_bytes)].into_iter().filter(|(_, bytes)| *bytes > 0);
+        own.map(|(kind, bytes)| (Segment::file(self.log(), Offset(self.base), kind), bytes))
     }
 }
 
@@ -278,46 +318,66 @@ pub fn copy(
         }
         _ => {}
     }
-    let segments = picture.segments()?;
-    let before = previous.map_or_else(Vec::new, |p| p.segments);
+    let Table { rows, packs, .. } = picture.table()?;
+    let segments: Vec<Held> =
+        rows.iter().flat_map(|(log, row)| row.segments.iter().map(|s| Held::of(*log, s))).collect();
+    let (before, packs_before) = previous.map_or_else(Default::default, |p| (p.segments, p.packs));
     let had = |held: &Held| before.iter().find(|b| (b.log, b.base) == (held.log, held.base));
     let news = |held: &Held| {
         let (bytes, side_bytes) = had(held).map_or((0, 0), |b| (b.bytes, b.side_bytes));
         held.bytes.saturating_sub(bytes) + held.side_bytes.saturating_sub(side_bytes)
     };
+    let packs: Vec<HeldPack> = packs.packs.iter().map(HeldPack::of).collect();
+    let new_packs: Vec<&HeldPack> = packs.iter().filter(|pack| !packs_before.contains(pack)).collect();
     // Everything new is read twice: to be copied, and to be proven.
-    progress(Progress::Total(segments.iter().map(|held| 2 * news(held)).sum()));
+    let packed: u64 = new_packs.iter().map(|pack| pack.bytes).sum();
+    progress(Progress::Total(packed + segments.iter().map(|held| 2 * news(held)).sum::<u64>()));
     let mut done = Done::default();
-    target.create_dir_all("logs")?;
+    for dir in ["logs", packs::DIR] {
+        target.create_dir_all(dir)?;
+    }
+    for pack in new_packs {
+        if packs_before.iter().any(|before| before.id == pack.id) {
+            return Err(BackupError::Refused(diverged(&pack.file())));
+        }
+        done.copied_bytes += copy_file(source, target, &pack.file(), 0, pack.bytes, progress)?;
+    }
+    done.bytes += packs.iter().map(|pack| pack.bytes).sum::<u64>();
+    target.sync_dir(packs::DIR)?;
+    let in_packs = Packs::of(packs.iter().map(HeldPack::info));
     let mut dirs = BTreeSet::new();
     for held in &segments {
         let before = had(held);
         if let Some(before) = before
             && (before.bytes > held.bytes || (before.bytes == held.bytes && before.hash != held.hash))
         {
-            return Err(BackupError::Refused(diverged(held)));
+            return Err(BackupError::Refused(diverged(&held.name())));
         }
-        let from = before.map_or(Proven::nothing(Offset(held.base)), |b| Proven::whole(&b.settled()));
-        if dirs.insert(held.log) {
-            target.create_dir_all(&Segment::dir(held.log()))?;
-        }
-        for ((name, bytes), at) in held.files().iter().zip([from.bytes, from.side_bytes]) {
-            done.copied_bytes += copy_file(source, target, name, at, *bytes, progress)?;
+        // What was moved out of packs since stands where nobody has looked at it yet.
+        let moved = |before: &&Held| before.filed_bytes != before.bytes && before.filed_bytes != held.filed_bytes;
+        let proven = before.filter(|b| !moved(b)).map(|b| Proven::whole(&b.settled()));
+        let from = proven.unwrap_or(Proven::nothing(Offset(held.base)));
+        let had = before.map_or([0, 0], |b| [b.filed_bytes, b.filed_side_bytes]);
+        for ((name, bytes), at) in held.files().zip(had) {
+            if dirs.insert(held.log) {
+                target.create_dir_all(&Segment::dir(held.log()))?;
+            }
+            done.copied_bytes += copy_file(source, target, &name, at, bytes, progress)?;
         }
         let mut flaws = Vec::new();
         let mut read = |bytes| progress(Progress::Read(bytes));
-        verify::verify(target, held.log(), &held.settled(), from, &mut read, &mut |flaw| flaws.push(flaw))?;
+        verify::verify(target, &in_packs, held.log(), &held.settled(), from, &mut read, &mut |flaw| flaws.push(flaw))?;
         if !flaws.is_empty() {
             return Err(match before {
                 // What goes on where the last backup ended is not its continuation.
                 Some(_) if flaws.iter().all(|flaw| flaw.at == Some(from.side_bytes)) => {
-                    BackupError::Refused(diverged(held))
+                    BackupError::Refused(diverged(&held.name()))
                 }
                 _ => BackupError::Damaged(flaws),
             });
         }
         done.segments += 1;
-        done.bytes += held.bytes + held.side_bytes;
+        done.bytes += held.filed_bytes + held.filed_side_bytes;
     }
     for log in &dirs {
         target.sync_dir(&Segment::dir(LogId(*log)))?;
@@ -330,7 +390,7 @@ pub fn copy(
             "the server stopped while it was backed up; the backup was not finished".into(),
         ));
     }
-    let manifest = Manifest { cluster: cluster.into(), taken_ms, picture: name, segments };
+    let manifest = Manifest { cluster: cluster.into(), taken_ms, picture: name, segments, packs };
     let body = serde_json::to_vec(&manifest).map_err(io::Error::other)?;
     let head = format!("{HEAD}{}\n", hex(&Sha256::digest(&body)));
     write_whole(target, MANIFEST_NEW, &[head.as_bytes(), &body])?;
@@ -340,13 +400,12 @@ pub fn copy(
     Ok(done)
 }
 
-fn diverged(held: &Held) -> String {
-    let file = Segment::file(held.log(), Offset(held.base), "log");
+fn diverged(file: &str) -> String {
     format!("{file} there is not what the server's has grown from (a restored server?); choose an empty directory")
 }
 
 fn ours(name: &str) -> bool {
-    [MANIFEST, MANIFEST_NEW, "logs", "lock", "lost+found"].contains(&name) || name.starts_with("picture-")
+    [MANIFEST, MANIFEST_NEW, "logs", packs::DIR, "lock", "lost+found"].contains(&name) || name.starts_with("picture-")
 }
 
 /// Appends what a file lacks from `at` up to `bytes`; durable, and forgotten by the system's memory, when it returns.
@@ -411,6 +470,12 @@ fn prune(target: &dyn Disk, manifest: &Manifest) -> io::Result<()> {
             target.remove(&dir)?;
         }
     }
+    let named: BTreeSet<String> = manifest.packs.iter().map(HeldPack::file).collect();
+    for name in target.list(packs::DIR)?.into_iter().map(|name| format!("{}/{name}", packs::DIR)) {
+        if !named.contains(&name) {
+            target.remove(&name)?;
+        }
+    }
     Ok(())
 }
 
@@ -462,24 +527,36 @@ pub fn restore(
     let damaged = || BackupError::Refused(format!("the file {} of the backup is damaged or missing", manifest.picture));
     let picture = Picture(read_whole(backup, &manifest.picture).map_err(|_| damaged())?.into());
     let parts = picture.parse().filter(|_| picture.name() == manifest.picture).ok_or_else(damaged)?;
-    progress(Progress::Total(manifest.segments.iter().map(|held| 2 * (held.bytes + held.side_bytes)).sum()));
-    for dir in ["logs", "journal"] {
+    let packed: u64 = manifest.packs.iter().map(|pack| pack.bytes).sum();
+    let settled: u64 = manifest.segments.iter().map(|held| 2 * (held.bytes + held.side_bytes)).sum();
+    progress(Progress::Total(packed + settled));
+    for dir in ["logs", "journal", packs::DIR] {
         target.create_dir_all(dir)?;
     }
     let mut restored = Restored { cluster: manifest.cluster, taken_ms: manifest.taken_ms, segments: 0, bytes: 0 };
+    let in_packs = Packs::of(manifest.packs.iter().map(HeldPack::info));
+    for pack in &manifest.packs {
+        restored.bytes += copy_file(backup, &**target, &pack.file(), 0, pack.bytes, progress)?;
+    }
+    target.sync_dir(packs::DIR)?;
     for held in &manifest.segments {
         let mut flaws = Vec::new();
         let mut read = |bytes| progress(Progress::Read(bytes));
         let nothing = Proven::nothing(Offset(held.base));
-        verify::verify(backup, held.log(), &held.settled(), nothing, &mut read, &mut |flaw| flaws.push(flaw))?;
+        verify::verify(backup, &in_packs, held.log(), &held.settled(), nothing, &mut read, &mut |flaw| {
+            flaws.push(flaw)
+        })?;
         if !flaws.is_empty() {
             return Err(BackupError::Damaged(flaws));
         }
-        target.create_dir_all(&Segment::dir(held.log()))?;
-        for (name, bytes) in held.files() {
-            restored.bytes += copy_file(backup, &**target, &name, 0, bytes, progress)?;
+        let files: Vec<(String, u64)> = held.files().collect();
+        if !files.is_empty() {
+            target.create_dir_all(&Segment::dir(held.log()))?;
+            for (name, bytes) in files {
+                restored.bytes += copy_file(backup, &**target, &name, 0, bytes, progress)?;
+            }
+            target.sync_dir(&Segment::dir(held.log()))?;
         }
-        target.sync_dir(&Segment::dir(held.log()))?;
         restored.segments += 1;
     }
     target.sync_dir("logs")?;

@@ -14,7 +14,9 @@ use bytes::{Bytes, BytesMut};
 use serde::Serialize;
 
 use super::catalog::{CATALOG_LOG, Catalog, CatalogMachine, FIRST_LOG, Note};
+use super::frame::PackInfo;
 use super::open::{Fold, Found};
+use super::packs::{self, Packs};
 use super::sweep::{self, Use};
 use super::table;
 use super::vault::Segment;
@@ -24,13 +26,13 @@ use crate::ledger::{Machine, Record};
 use crate::record::compress::Limits;
 use crate::record::{batch, records};
 use crate::store::journal::{Journal, Replayed};
-use crate::store::{Disk, Open};
+use crate::store::{Disk, File, Open};
 
 /// The catalog is written by us, uncompressed; the limits only have to be wide enough.
 const LIMITS: Limits = Limits { max_bytes: 64 << 20, max_ratio: 1000 };
 /// What may stand in a data directory besides the engine's own files.
 const KNOWN: &[&str] =
-    &["lock", "format", "format.new", "clean", "secret", "admin.sock", "journal", "logs", "lost+found"];
+    &["lock", "format", "format.new", "clean", "secret", "admin.sock", "journal", "logs", packs::DIR, "lost+found"];
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "snake_case")]
@@ -65,6 +67,7 @@ pub struct Report {
     pub streams: u64,
     pub logs: u64,
     pub segments: u64,
+    pub packs: u64,
     pub batches: u64,
     /// Frames of the journal.
     pub frames: u64,
@@ -124,15 +127,20 @@ impl Check<'_> {
         let mut fold = self.table()?;
         let journal_bytes = self.journal_bytes()?;
         self.journal(&mut fold)?;
-        self.catalog(&fold)?;
+        let packs = Packs::of(fold.packs.packs.iter().copied());
+        self.catalog(&fold, &packs)?;
         let settled = fold.logs.values().flat_map(|found| &found.view.extents);
         let total: u64 = settled.map(|x| x.settled.bytes + x.settled.side_bytes).sum();
         (self.progress)(Progress::Total(journal_bytes + total));
         self.read(journal_bytes);
+        for pack in &fold.packs.packs {
+            self.pack(pack)?;
+        }
         for (id, found) in &fold.logs {
-            self.log(*id, found)?;
+            self.log(*id, found, &packs)?;
         }
         self.leftovers(&fold)?;
+        self.left_over_packs(&fold)?;
         self.report.logs = fold.logs.len() as u64;
         let names = std::mem::take(&mut self.names);
         for finding in &mut self.report.findings {
@@ -257,15 +265,17 @@ impl Check<'_> {
     }
 
     /// Reads the catalog's log as far as it is sound, for the names of the streams; holds the streams against the logs.
-    fn catalog(&mut self, fold: &Fold) -> io::Result<()> {
+    fn catalog(&mut self, fold: &Fold, packs: &Packs) -> io::Result<()> {
         let Some(found) = fold.logs.get(&CATALOG_LOG) else { return Ok(()) };
         let mut catalog = Catalog::default();
         for extent in &found.view.extents {
             let reach = &extent.settled;
             let name = Segment::file(CATALOG_LOG, reach.base, "log");
             // Whatever is wrong with the file is told when the segment's turn comes.
-            let Ok(file) = self.disk.open(&name, Open::Read) else { continue };
-            let mut bytes = BytesMut::zeroed(reach.bytes.min(file.len()?) as usize);
+            let own = (reach.filed.bytes > 0).then(|| self.disk.open(&name, Open::Read)).transpose();
+            let Ok(own) = own else { continue };
+            let Ok([file, _]) = packs.spliced(&*self.disk, CATALOG_LOG, reach, [own, None]) else { continue };
+            let mut bytes = BytesMut::zeroed(reach.bytes.min(file.reach()) as usize);
             if file.read_exact_at(&mut bytes, 0).is_ok() {
                 self.notes(&mut catalog, &name, found, bytes.freeze());
             }
@@ -344,7 +354,72 @@ impl Check<'_> {
         }
     }
 
-    fn log(&mut self, id: LogId, found: &Found) -> io::Result<()> {
+    /// A pack's index against its pieces; what stands in the pieces is looked at log by log.
+    fn pack(&mut self, info: &PackInfo) -> io::Result<()> {
+        let name = packs::file_name(info.id);
+        let file = match self.disk.open(&name, Open::Read) {
+            Ok(file) => file,
+            Err(e) if e.kind() == io::ErrorKind::NotFound => {
+                let finding = self.tell(Severity::Damage, name, "the file is missing");
+                finding.means = "the records of small logs that it held are listed below".into();
+                finding.advice = "restore a backup, if they are needed".into();
+                return Ok(());
+            }
+            Err(e) => return Err(e),
+        };
+        self.report.packs += 1;
+        let mut lost = Vec::new();
+        let walked = packs::walk(&*file, info.bytes, &mut |range| lost.push(range))?;
+        for range in lost {
+            let finding = self.tell(Severity::Damage, name.clone(), "no piece of a log can be told here");
+            finding.at = Some(range.start);
+            finding.means =
+                "where the index is sound, it is found by that; records that are lost are listed below".into();
+            finding.advice = "restore a backup, if records are missing".into();
+        }
+        let rows = match packs::read_index(&*file, info)? {
+            Some((tail, fences)) => packs::read_groups(&*file, &tail, &fences, 0..fences.len())?,
+            None => None,
+        };
+        if rows.is_none() {
+            let what = "its index is damaged, or this is not the file that was recorded";
+            let finding = self.tell(Severity::Damage, name, what);
+            finding.means =
+                "pieces of logs are found by their own heads; records that are lost are listed below".into();
+            finding.advice = "restore a backup, if records are missing".into();
+        } else if rows.is_some_and(|rows| walked.iter().any(|row| rows.binary_search(row).is_err())) {
+            let finding = self.tell(Severity::Damage, name, "its index and its pieces contradict each other");
+            finding.means = "both match their checksums".into();
+            finding.advice = "report this".into();
+        }
+        Ok(())
+    }
+
+    /// Packs that no record names.
+    fn left_over_packs(&mut self, fold: &Fold) -> io::Result<()> {
+        if self.blind {
+            return Ok(());
+        }
+        for name in self.disk.list(packs::DIR)? {
+            let file = format!("{}/{name}", packs::DIR);
+            let Some(id) = packs::id_of(&name) else {
+                let finding = self.tell(Severity::Note, file, "nothing of interfluve has this name");
+                finding.means = "it is neither read nor written".into();
+                finding.advice = "remove it if you know what it is".into();
+                continue;
+            };
+            if fold.packs.packs.iter().any(|pack| pack.id == id) {
+                continue;
+            }
+            let severity = if self.rot { Severity::Damage } else { Severity::Note };
+            let finding = self.tell(severity, file, "no record says that this pack is in use");
+            finding.means = "it was being written when the process stopped, or has been merged".into();
+            finding.advice = "nothing: the next start removes it, unless damage to the journal is reported".into();
+        }
+        Ok(())
+    }
+
+    fn log(&mut self, id: LogId, found: &Found, packs: &Packs) -> io::Result<()> {
         let disk = self.disk.clone();
         let mut end: Option<Offset> = None;
         for extent in &found.view.extents {
@@ -357,6 +432,7 @@ impl Check<'_> {
             let progress = &mut *self.progress;
             let seen = verify::verify(
                 &*disk,
+                packs,
                 id,
                 reach,
                 Proven::nothing(reach.base),

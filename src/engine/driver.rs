@@ -154,8 +154,8 @@ pub async fn run_as_task(parts: Parts, mut sync_pace: impl FnMut() -> Duration) 
 
 fn perform(task: Task, vault: &Vault, disk: &dyn Disk) -> io::Result<Vec<News>> {
     match task {
-        Task::Settle(jobs) => match vault.settle(&jobs) {
-            Ok(done) => Ok(vec![News::Settled(jobs.into_iter().map(|j| j.segment).zip(done).collect())]),
+        Task::Settle(round) => match vault.settle(&round) {
+            Ok(done) => Ok(vec![News::Settled(done)]),
             Err(e) if is_full(&e) => Ok(vec![News::NotSettled, News::Room(0)]),
             Err(e) => Err(e),
         },
@@ -170,6 +170,8 @@ fn perform(task: Task, vault: &Vault, disk: &dyn Disk) -> io::Result<Vec<News>> 
             bases.into_iter().try_for_each(|base| vault.remove(log, base)).map(|()| Vec::new())
         }
         Task::RemoveLog(log) => vault.remove_log(log).map(|()| Vec::new()),
+        Task::RemovePacks(packs) => packs.into_iter().try_for_each(|id| vault.remove_pack(id)).map(|()| Vec::new()),
+        Task::Tidy(ask, logs) => vault.tidy(ask, &logs).map(|tidied| vec![News::Tidied(tidied)]),
     }
 }
 

@@ -3,11 +3,12 @@
 //! ```text
 //! GROUP   u32 members │ per member: log u64, first offset u64, arrived i64, bytes u32 │ the batches, back to back
 //! FACTS   u32 facts   │ per fact: kind u8, log u64, then
-//!           1 settled   segment base u64, end u64, log bytes u64, sidecar bytes u64, hash u32, max time i64, arrived i64,
-//!                       aborted u32
+//!           1 settled   segment base u64, end u64, log bytes u64, sidecar bytes u64, hash u32, max time i64, began i64,
+//!                       arrived i64, aborted u32, filed: log bytes u64, sidecar bytes u64
 //!           2 start     offset u64
 //!           3 removed   –
 //!           4 epoch     epoch u32, from u64
+//!           5 packs     (log: the pack that was added, or 0) bytes u64, seal u32, removed u32 × id u64
 //! ```
 //! Integers are big-endian, as on both wires.
 
@@ -33,10 +34,37 @@ pub struct Member {
 /// What happened to a log besides appends. The table of segments is a fold of these.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Fact {
-    Settled { log: LogId, settled: Settled },
-    Start { log: LogId, at: Offset },
-    Removed { log: LogId },
-    Epoch { log: LogId, epoch: u32, from: Offset },
+    Settled {
+        log: LogId,
+        settled: Settled,
+    },
+    Start {
+        log: LogId,
+        at: Offset,
+    },
+    Removed {
+        log: LogId,
+    },
+    Epoch {
+        log: LogId,
+        epoch: u32,
+        from: Offset,
+    },
+    /// A pack was added, in the place of the first of those it makes superfluous.
+    Packs {
+        added: Option<PackInfo>,
+        removed: Vec<u64>,
+    },
+}
+
+/// By what a pack (log/pack.rs) is known. Its id, from 1, is never used again.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct PackInfo {
+    pub id: u64,
+    /// Length of its file.
+    pub bytes: u64,
+    /// A checksum over the checksums of its index.
+    pub seal: u32,
 }
 
 /// How far a segment reaches after bytes were settled into it.
@@ -53,10 +81,32 @@ pub struct Settled {
     pub hash: u32,
     /// The greatest record timestamp in the segment.
     pub max_time: Timestamp,
+    /// When its first batch arrived.
+    pub began: Timestamp,
     /// When its last batch arrived.
     pub arrived: Timestamp,
     /// How many transactions ended in it by being given up; the sidecar says which.
     pub aborted: u32,
+    pub filed: Filed,
+}
+
+/// How much of a segment stands in files of its own. What follows stands in packs.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Filed {
+    pub bytes: u64,
+    pub side_bytes: u64,
+}
+
+impl Settled {
+    /// What of it stands in packs, with its part of the sidecar.
+    pub fn packed_bytes(&self) -> u64 {
+        (self.bytes - self.filed.bytes) + (self.side_bytes - self.filed.side_bytes)
+    }
+
+    /// This, with all of it in files of its own.
+    pub fn wholly_filed(self) -> Settled {
+        Settled { filed: Filed { bytes: self.bytes, side_bytes: self.side_bytes }, ..self }
+    }
 }
 
 /// A frame that passed its checksum but does not parse: written by a newer version, or a defect of ours.
@@ -102,7 +152,7 @@ pub fn decode_group(payload: &Bytes) -> Result<Vec<(Member, Bytes)>, Damaged> {
 }
 
 pub fn encode_facts(facts: &[Fact]) -> Vec<u8> {
-    let mut out = Vec::with_capacity(4 + facts.len() * 69);
+    let mut out = Vec::with_capacity(4 + facts.len() * 89);
     out.put_u32(facts.len() as u32);
     for fact in facts {
         match fact {
@@ -126,6 +176,15 @@ pub fn encode_facts(facts: &[Fact]) -> Vec<u8> {
                 out.put_u32(*epoch);
                 out.put_u64(from.0);
             }
+            Fact::Packs { added, removed } => {
+                let PackInfo { id, bytes, seal } = added.unwrap_or(PackInfo { id: 0, bytes: 0, seal: 0 });
+                out.put_u8(5);
+                out.put_u64(id);
+                out.put_u64(bytes);
+                out.put_u32(seal);
+                out.put_u32(removed.len() as u32);
+                removed.iter().for_each(|id| out.put_u64(*id));
+            }
         }
     }
     out
@@ -148,6 +207,14 @@ pub fn decode_facts(payload: &Bytes) -> Result<Vec<Fact>, Damaged> {
                 epoch: at.try_get_u32().map_err(|_| SHORT)?,
                 from: Offset(at.try_get_u64().map_err(|_| SHORT)?),
             },
+            5 => {
+                let bytes = at.try_get_u64().map_err(|_| SHORT)?;
+                let seal = at.try_get_u32().map_err(|_| SHORT)?;
+                let removed = (0..at.try_get_u32().map_err(|_| SHORT)?).map(|_| at.try_get_u64());
+                let removed = removed.collect::<Result<Vec<_>, _>>().map_err(|_| SHORT)?;
+                let added = (log.0 > 0).then_some(PackInfo { id: log.0, bytes, seal });
+                Fact::Packs { added, removed }
+            }
             _ => return Err(Damaged("a fact of an unknown kind")),
         });
     }
@@ -161,24 +228,31 @@ pub fn encode_settled(s: &Settled, out: &mut Vec<u8>) {
     out.put_u64(s.side_bytes);
     out.put_u32(s.hash);
     out.put_i64(s.max_time.0);
+    out.put_i64(s.began.0);
     out.put_i64(s.arrived.0);
     out.put_u32(s.aborted);
+    out.put_u64(s.filed.bytes);
+    out.put_u64(s.filed.side_bytes);
 }
 
 pub fn decode_settled(at: &mut Bytes) -> Option<Settled> {
-    if at.remaining() < 56 {
+    if at.remaining() < 80 {
         return None;
     }
-    Some(Settled {
+    let settled = Settled {
         base: Offset(at.get_u64()),
         end: Offset(at.get_u64()),
         bytes: at.get_u64(),
         side_bytes: at.get_u64(),
         hash: at.get_u32(),
         max_time: Timestamp(at.get_i64()),
+        began: Timestamp(at.get_i64()),
         arrived: Timestamp(at.get_i64()),
         aborted: at.get_u32(),
-    })
+        filed: Filed { bytes: at.get_u64(), side_bytes: at.get_u64() },
+    };
+    let Filed { bytes, side_bytes } = settled.filed;
+    (bytes <= settled.bytes && side_bytes <= settled.side_bytes).then_some(settled)
 }
 
 #[cfg(test)]
@@ -207,14 +281,18 @@ mod tests {
             side_bytes: 4,
             hash: 5,
             max_time: Timestamp(6),
+            began: Timestamp(5),
             arrived: Timestamp(7),
             aborted: 8,
+            filed: Filed { bytes: 2, side_bytes: 1 },
         };
         let facts = vec![
             Fact::Settled { log: LogId(1), settled },
             Fact::Start { log: LogId(2), at: Offset(3) },
             Fact::Removed { log: LogId(4) },
             Fact::Epoch { log: LogId(5), epoch: 6, from: Offset(7) },
+            Fact::Packs { added: Some(PackInfo { id: 8, bytes: 9, seal: 10 }), removed: vec![1, 2] },
+            Fact::Packs { added: None, removed: vec![3] },
         ];
         assert_eq!(decode_facts(&Bytes::from(encode_facts(&facts))).unwrap(), facts);
     }

@@ -11,8 +11,11 @@ pub mod frame;
 pub mod lane;
 pub mod ledgers;
 mod maintain;
+mod merge;
 mod notes;
 pub mod open;
+pub mod packs;
+mod reading;
 pub mod sabotage;
 mod seek;
 mod sweep;
@@ -58,6 +61,7 @@ use driver::Parts;
 use lane::{Appending, Inbox, Lane, News};
 use ledgers::{Effects, Ledger};
 pub use open::Recovery;
+use packs::Packs;
 use tail::Logs;
 use vault::Vault;
 use word::Word;
@@ -341,6 +345,8 @@ impl Default for Options {
             small_ingress_limit_bytes: 16 << 20,
             lane: lane::Limits {
                 settle_bytes: 4 << 20,
+                pack_bytes: 1 << 20,
+                pack_logs: 16,
                 unsettled_bytes: 48 << 20,
                 journal_bytes: 96 << 20,
                 tail_bytes: 48 << 20,
@@ -405,20 +411,22 @@ impl Engine {
         let secret = secret(&*disk, &chance)?;
         disk.create_dir_all("journal")?;
         disk.create_dir_all("logs")?;
+        disk.create_dir_all(packs::DIR)?;
         let clean = take_clean_mark(&*disk)?;
         disk.sync_dir("")?;
         let journal_options =
             JournalOptions { file_bytes: options.journal_file_bytes, keep_spare: options.journal_spare_files };
-        let (journal, slots, mut recovery) = open::recover(&disk, journal_options, &mut || chance.draw())?;
+        let (journal, slots, packs, mut recovery) = open::recover(&disk, journal_options, &mut || chance.draw())?;
         if recovery.rotten == 0 {
-            recovery.swept_files = sweep::sweep(&*disk, &slots, clean)?;
+            recovery.swept_files = sweep::sweep(&*disk, &slots, &packs.packs, clean)?;
         }
         let syncer = journal.syncer();
         let inbox = Arc::new(Inbox::default());
         let logs = Arc::new(Logs::default());
-        let vault = Arc::new(Vault::new(disk.clone(), options.open_files_limit));
+        let list = Arc::new(Packs::of(packs.packs.iter().copied()));
+        let vault = Arc::new(Vault::new(disk.clone(), list.clone(), options.open_files_limit));
         let failure = Arc::new(driver::Failure::default());
-        let lane = Lane::new(journal, inbox.clone(), logs.clone(), options.lane.clone(), slots);
+        let lane = Lane::new(journal, inbox.clone(), logs.clone(), options.lane.clone(), slots, (list, packs));
         let engine = Arc::new(Engine {
             clock: clock.clone(),
             chance,

@@ -9,8 +9,9 @@ use bytes::Bytes;
 
 use super::frame::{self, Fact, Member};
 use super::lane::Slot;
+use super::packs;
 use super::sabotage::{self, Bug};
-use super::table::{self, Row, Stored};
+use super::table::{self, PackList, Row, Stored};
 use super::tail::{Entry, Extent, Shared, View};
 use super::vault::Segment;
 use crate::ids::{LogId, Offset, Timestamp};
@@ -49,20 +50,21 @@ pub(super) struct Fold {
     /// What the table stands for; `None` where there is none.
     pub table_frame: Option<FrameNo>,
     pub logs: BTreeMap<LogId, Found>,
+    pub packs: PackList,
     /// Something was visited: the journal does begin with its first frame, or there is a table for what it lacks.
     begun: bool,
 }
 
 impl Fold {
     pub fn of_table(stored: Stored) -> Fold {
-        let table_frame = stored.bytes.is_some().then_some(stored.frame);
-        let logs = stored.rows.into_iter().map(|(id, row)| (id, from_table(id, row))).collect();
-        Fold { table_frame, logs, begun: false }
+        let table_frame = stored.bytes.is_some().then_some(stored.table.frame);
+        let logs = stored.table.rows.into_iter().map(|(id, row)| (id, from_table(id, row))).collect();
+        Fold { table_frame, logs, packs: stored.table.packs, begun: false }
     }
 
     pub fn replay(&mut self, frame: &FrameIn) -> io::Result<()> {
         self.begin(frame.number)?;
-        replay(&mut self.logs, self.table_frame.unwrap_or(0), frame)
+        replay(&mut self.logs, &mut self.packs, self.table_frame.unwrap_or(0), frame)
     }
 
     /// Frame `first` is the first thing that is known of the journal. Journal files go only when a table stands for them.
@@ -80,12 +82,12 @@ impl Fold {
     }
 }
 
-/// The journal and the logs in it, as of the last acknowledged write.
+/// The journal, and the logs and packs it knows, as of the last acknowledged write.
 pub fn recover(
     disk: &Arc<dyn Disk>,
     options: JournalOptions,
     chance: &mut dyn FnMut() -> u64,
-) -> io::Result<(Journal, BTreeMap<LogId, Slot>, Recovery)> {
+) -> io::Result<(Journal, BTreeMap<LogId, Slot>, PackList, Recovery)> {
     let mut stored = table::read(disk)?;
     if let (Some((name, why)), Some(bytes)) = (stored.damaged.take(), &stored.bytes) {
         tracing::error!("the file {name} is damaged ({why}); its other copy is sound, and both are written anew");
@@ -112,7 +114,7 @@ pub fn recover(
     recovery.torn_bytes = report.torn_bytes;
     recovery.logs = fold.logs.len();
     let slots = fold.logs.into_iter().map(|(id, f)| (id, finish(id, f))).collect();
-    Ok((journal, slots, recovery))
+    Ok((journal, slots, fold.packs, recovery))
 }
 
 fn from_table(id: LogId, row: Row) -> Found {
@@ -126,7 +128,12 @@ fn from_table(id: LogId, row: Row) -> Found {
     Found { known: row.line.next, line: row.line, view: View { extents, settled, ..View::default() } }
 }
 
-fn replay(found: &mut BTreeMap<LogId, Found>, table_frame: FrameNo, frame: &FrameIn) -> io::Result<()> {
+fn replay(
+    found: &mut BTreeMap<LogId, Found>,
+    packs: &mut PackList,
+    table_frame: FrameNo,
+    frame: &FrameIn,
+) -> io::Result<()> {
     let damaged = |e: frame::Damaged| {
         io::Error::new(io::ErrorKind::InvalidData, format!("journal frame {}: {}", frame.number, e.0))
     };
@@ -145,7 +152,7 @@ fn replay(found: &mut BTreeMap<LogId, Found>, table_frame: FrameNo, frame: &Fram
         frame::FACTS if frame.number <= table_frame => Ok(()),
         frame::FACTS => {
             for fact in frame::decode_facts(&frame.payload).map_err(damaged)? {
-                replay_fact(found, fact);
+                replay_fact(found, packs, fact);
             }
             Ok(())
         }
@@ -176,8 +183,12 @@ fn replay_member(log: &mut Found, frame: FrameNo, member: Member, bytes: Bytes) 
     Ok(())
 }
 
-fn replay_fact(found: &mut BTreeMap<LogId, Found>, fact: Fact) {
+fn replay_fact(found: &mut BTreeMap<LogId, Found>, list: &mut PackList, fact: Fact) {
     match fact {
+        Fact::Packs { added, removed } => {
+            list.next = list.next.max(added.map_or(0, |pack| pack.id + 1));
+            packs::replace(&mut list.packs, |pack| pack.id, &removed, added);
+        }
         Fact::Removed { log } => drop(found.remove(&log)),
         Fact::Start { log, at } => {
             let log = found.entry(log).or_insert_with(empty);

@@ -5,7 +5,9 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::io;
 
+use super::frame::PackInfo;
 use super::lane::Slot;
+use super::packs;
 use super::vault::Segment;
 use crate::ids::{LogId, Offset};
 use crate::metrics;
@@ -49,8 +51,14 @@ pub(super) fn log_of(dir: &str) -> Option<LogId> {
 
 /// Removes what nothing needs and says what that was; how many files. After a clean stop there can only be whole
 /// directories, so the others are not read: a start's time must not grow with the number of logs.
-pub(super) fn sweep(disk: &dyn Disk, slots: &BTreeMap<LogId, Slot>, clean: bool) -> io::Result<u64> {
-    let mut swept = 0;
+pub(super) fn sweep(
+    disk: &dyn Disk,
+    slots: &BTreeMap<LogId, Slot>,
+    packs: &[PackInfo],
+    clean: bool,
+) -> io::Result<u64> {
+    // A clean stop may leave one that was being merged.
+    let mut swept = sweep_packs(disk, packs);
     for dir in disk.list("logs")? {
         let Some(id) = log_of(&dir) else { continue };
         let path = Segment::dir(id);
@@ -72,6 +80,26 @@ pub(super) fn sweep(disk: &dyn Disk, slots: &BTreeMap<LogId, Slot>, clean: bool)
     }
     metrics::SWEPT_FILES.add(swept);
     Ok(swept)
+}
+
+/// Packs that no record names: they were not recorded yet, or have been merged.
+fn sweep_packs(disk: &dyn Disk, packs: &[PackInfo]) -> u64 {
+    let known: BTreeSet<u64> = packs.iter().map(|pack| pack.id).collect();
+    let gone =
+        |names: Vec<String>| names.into_iter().filter(|name| packs::id_of(name).is_some_and(|id| !known.contains(&id)));
+    let swept =
+        disk.list(packs::DIR).map(gone).and_then(|names| remove(disk, packs::DIR, &names.collect::<Vec<_>>(), false));
+    match swept {
+        Ok(0) => 0,
+        Ok(swept) => {
+            tracing::info!(files = swept, "removed packs that were left over when the process stopped");
+            swept
+        }
+        Err(e) => {
+            tracing::warn!("packs that nothing needs could not be removed: {e}");
+            0
+        }
+    }
 }
 
 fn not_in_use(disk: &dyn Disk, path: &str, slot: &Slot) -> io::Result<Vec<String>> {

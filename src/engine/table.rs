@@ -1,9 +1,10 @@
 //! The lane's table of logs as one checksummed file: what the journal's facts said, so that old journal files can go.
 //!
 //! ```text
-//! magic u32 "IFTB" │ version u32 = 2 │ crc32c u32 of what follows │ frame u64 │ logs u32 │ per log:
+//! magic u32 "IFTB" │ version u32 = 3 │ crc32c u32 of what follows │ frame u64 │ logs u32 │ per log:
 //!   log u64 │ start u64 │ next u64 │ last arrived i64 │ epochs u32 × (epoch u32, from u64)
 //!   segments u32 × settled (engine/frame.rs) │ transactions (log/transactions.rs) │ producers u32 bytes
+//! next pack u64 │ packs u32 × (id u64, bytes u64, seal u32), the oldest first
 //! ```
 //! Facts of frames up to `frame` are in it. Batches of frames up to it are known to the producers in it.
 //!
@@ -16,7 +17,7 @@ use std::sync::Arc;
 
 use bytes::{Buf, BufMut, Bytes};
 
-use super::frame::{self, Settled};
+use super::frame::{self, PackInfo, Settled};
 use super::lane::Slot;
 use crate::ids::{LogId, Offset, Timestamp};
 use crate::log::line::Line;
@@ -32,7 +33,28 @@ pub const COPY: &str = "table.copy";
 /// One that was being written.
 pub const NEW: &str = "table.new";
 const MAGIC: u32 = 0x4946_5442;
-const VERSION: u32 = 2;
+const VERSION: u32 = 3;
+
+/// What the table says.
+#[derive(Default)]
+pub struct Table {
+    pub frame: FrameNo,
+    pub rows: BTreeMap<LogId, Row>,
+    pub packs: PackList,
+}
+
+/// Which packs there are, the oldest first; and the id of the next one.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct PackList {
+    pub next: u64,
+    pub packs: Vec<PackInfo>,
+}
+
+impl Default for PackList {
+    fn default() -> PackList {
+        PackList { next: 1, packs: Vec::new() }
+    }
+}
 
 /// One log of the table.
 pub struct Row {
@@ -40,8 +62,8 @@ pub struct Row {
     pub segments: Vec<Settled>,
 }
 
-pub fn encode(frame: FrameNo, slots: &BTreeMap<LogId, Slot>) -> Vec<u8> {
-    let mut out = Vec::with_capacity(64 + slots.len() * 64);
+pub fn encode(frame: FrameNo, slots: &BTreeMap<LogId, Slot>, packs: &PackList) -> Vec<u8> {
+    let mut out = Vec::with_capacity(64 + slots.len() * 160);
     out.put_u32(MAGIC);
     out.put_u32(VERSION);
     out.put_u32(0);
@@ -72,13 +94,19 @@ pub fn encode(frame: FrameNo, slots: &BTreeMap<LogId, Slot>) -> Vec<u8> {
         let bytes = (out.len() - at - 4) as u32;
         out[at..at + 4].copy_from_slice(&bytes.to_be_bytes());
     }
+    out.put_u64(packs.next);
+    out.put_u32(packs.packs.len() as u32);
+    for PackInfo { id, bytes, seal } in &packs.packs {
+        out.put_u64(*id);
+        out.put_u64(*bytes);
+        out.put_u32(*seal);
+    }
     let crc = crc32c::crc32c(&out[12..]);
     out[8..12].copy_from_slice(&crc.to_be_bytes());
     out
 }
 
-/// The frame the table stands for, and its logs.
-pub fn decode(bytes: Bytes) -> io::Result<(FrameNo, BTreeMap<LogId, Row>)> {
+pub fn decode(bytes: Bytes) -> io::Result<Table> {
     let bad = |why: &str| io::Error::new(io::ErrorKind::InvalidData, why.to_owned());
     let short = || bad("it ends too early");
     let mut at = bytes;
@@ -125,7 +153,14 @@ pub fn decode(bytes: Bytes) -> io::Result<(FrameNo, BTreeMap<LogId, Row>)> {
             Producers::decode(&at.split_to(bytes)).map_err(|e| bad(&format!("it has producers that {e:?}")))?;
         rows.insert(id, Row { line, segments });
     }
-    Ok((frame, rows))
+    let mut packs = PackList { next: at.try_get_u64().map_err(|_| short())?, packs: Vec::new() };
+    for _ in 0..at.try_get_u32().map_err(|_| short())? {
+        if at.remaining() < 20 {
+            return Err(short());
+        }
+        packs.packs.push(PackInfo { id: at.get_u64(), bytes: at.get_u64(), seal: at.get_u32() });
+    }
+    Ok(Table { frame, rows, packs })
 }
 
 /// Writes the table beside the old one and puts it in its place, then does the same with the copy. When it returns, both
@@ -145,9 +180,8 @@ pub fn write(disk: &dyn Disk, table: &[u8]) -> io::Result<()> {
 /// What stands on disk.
 #[derive(Default)]
 pub struct Stored {
-    /// 0 where there is no table yet.
-    pub frame: FrameNo,
-    pub rows: BTreeMap<LogId, Row>,
+    /// Of frame 0 where there is none yet.
+    pub table: Table,
     /// The file it was read from, with its bytes; `None` where there is none yet.
     pub bytes: Option<Bytes>,
     /// The file that could not be read although the other one could, and what is wrong with it.
@@ -161,12 +195,12 @@ pub fn read(disk: &Arc<dyn Disk>) -> io::Result<Stored> {
     let mut wrong: Vec<(&'static str, io::Error)> = Vec::new();
     for name in [NAME, COPY] {
         let read = read_file(&**disk, name).and_then(|bytes| match bytes {
-            Some(bytes) => decode(bytes.clone()).map(|(frame, rows)| Some((frame, rows, bytes))),
+            Some(bytes) => decode(bytes.clone()).map(|table| Some((table, bytes))),
             None => Ok(None),
         });
         match read {
-            Ok(Some((frame, rows, bytes))) if stored.bytes.is_none() || frame > stored.frame => {
-                stored = Stored { frame, rows, bytes: Some(bytes), damaged: None };
+            Ok(Some((table, bytes))) if stored.bytes.is_none() || table.frame > stored.table.frame => {
+                stored = Stored { table, bytes: Some(bytes), damaged: None };
             }
             Ok(_) => {}
             Err(e) if matches!(e.kind(), io::ErrorKind::InvalidData | io::ErrorKind::Unsupported) => {
@@ -219,7 +253,7 @@ mod tests {
     use crate::store::memory::{MemDisk, When};
 
     fn table(frame: FrameNo) -> Vec<u8> {
-        encode(frame, &BTreeMap::new())
+        encode(frame, &BTreeMap::new(), &PackList::default())
     }
 
     fn disk(disk: &MemDisk) -> Arc<dyn Disk> {
@@ -235,14 +269,14 @@ mod tests {
                 let spoilt = sound.kill();
                 spoilt.flip(name, bit).unwrap();
                 let stored = read(&disk(&spoilt)).unwrap();
-                assert_eq!((stored.frame, stored.damaged.map(|d| d.0)), (7, Some(name)), "bit {bit} of {name}");
+                assert_eq!((stored.table.frame, stored.damaged.map(|d| d.0)), (7, Some(name)), "bit {bit} of {name}");
             }
             let spoilt = sound.kill();
             spoilt.spoil(name, 3..5).unwrap();
             assert_eq!(read(&disk(&spoilt)).unwrap().damaged.map(|d| d.0), Some(name), "unreadable {name}");
             let alone = sound.kill();
             alone.remove(name).unwrap();
-            assert_eq!(read(&disk(&alone)).unwrap().frame, 7, "without {name}");
+            assert_eq!(read(&disk(&alone)).unwrap().table.frame, 7, "without {name}");
         }
     }
 
@@ -272,7 +306,10 @@ mod tests {
                     cut.crash_at(call, when);
                     assert!(write(&cut, &table(8)).is_err());
                     let stored = read(&disk(&cut.crash(seed))).unwrap();
-                    assert!([7, 8].contains(&stored.frame) && stored.damaged.is_none(), "call {call} {when:?} {seed}");
+                    assert!(
+                        [7, 8].contains(&stored.table.frame) && stored.damaged.is_none(),
+                        "call {call} {when:?} {seed}"
+                    );
                 }
             }
         }

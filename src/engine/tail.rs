@@ -150,11 +150,13 @@ impl View {
         self.transactions.forget(in_memory_from);
     }
 
-    /// Takes out the segments that end at or before `below`, but none of the last `spared`; returns what names them.
-    pub fn drop_extents(&mut self, below: Offset, spared: usize) -> Vec<Offset> {
+    /// Takes out the segments that end at or before `below`, but none of the last `spared`; returns what names them, and
+    /// how much of them stands in packs.
+    pub fn drop_extents(&mut self, below: Offset, spared: usize) -> (Vec<Offset>, u64) {
         let gone = self.extents.partition_point(|x| x.settled.end <= below);
         let gone = gone.min(self.extents.len().saturating_sub(spared));
-        self.extents.drain(..gone).map(|x| x.settled.base).collect()
+        let packed = self.extents[..gone].iter().map(|x| x.settled.packed_bytes()).sum();
+        (self.extents.drain(..gone).map(|x| x.settled.base).collect(), packed)
     }
 
     /// The end of the newest epoch that is not above `epoch` (KIP-320): its number and where it ended.

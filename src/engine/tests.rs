@@ -23,6 +23,8 @@ pub(super) fn small() -> Options {
     Options {
         lane: lane::Limits {
             settle_bytes: 4_000,
+            pack_bytes: 1_000,
+            pack_logs: 1,
             unsettled_bytes: 40_000,
             journal_bytes: 40_000,
             tail_bytes: 10_000,
@@ -390,6 +392,8 @@ async fn what_is_not_synced_for_an_hour_is_synced_when_memory_asks_for_it() {
 fn roomless() -> Options {
     let lane = lane::Limits {
         settle_bytes: 1 << 20,
+        pack_bytes: 0,
+        pack_logs: 1,
         unsettled_bytes: 1 << 20,
         journal_bytes: 1 << 20,
         tail_bytes: 1 << 20,

@@ -1,5 +1,6 @@
 //! Settled segments on disk: appending to them, reading ranges of them. Everything here blocks; only the settler's
 //! thread appends, any blocking thread reads. A batch whose bytes no longer match their checksum is withheld and counted.
+//! The newest part of a segment may stand in packs (packs.rs): readers see no difference.
 //!
 //! ```text
 //! logs/<log id>/<base offset, 20 digits>.log    Kafka's own segment format, byte for byte
@@ -15,16 +16,20 @@ use bytes::{Bytes, BytesMut};
 
 use super::Stored;
 use super::sabotage::{self, Bug};
-use super::window::{Window, read_or_damaged};
-use crate::engine::frame::Settled;
+use super::window::read_or_damaged;
+use crate::engine::frame::{Filed, PackInfo, Settled};
+use crate::engine::merge::Merge;
+use crate::engine::packs::{self, Packs};
+use crate::engine::reading::{Reading, damaged_entry, reach_of};
 use crate::engine::tail::Entry;
 use crate::ids::{LogId, Offset, Timestamp};
+use crate::log::pack::{self, Row};
 use crate::log::segment::{self, Head, Settling, Slot};
 use crate::log::transactions::{self, Aborted};
 use crate::metrics;
 use crate::record::batch;
 use crate::store::block::{self, BLOCK_BYTES, BULK_BYTES, Blocks, Pool, STAGING_BYTES};
-use crate::store::{Disk, File, Open};
+use crate::store::{Disk, File, Open, is_full};
 
 /// How much memory of past reads is kept for the next ones.
 const POOL_BYTES: usize = 8 << 20;
@@ -44,17 +49,28 @@ pub struct Segment {
 
 /// Where a sidecar entry stands, with its head.
 #[derive(Clone, Copy, Debug)]
-struct Place {
-    at: u64,
-    head: Head,
+pub(super) struct Place {
+    pub at: u64,
+    pub head: Head,
     /// The entry is damaged; the head says what is known without it.
-    rebuilt: bool,
+    pub rebuilt: bool,
 }
 
-/// Whether an entry can stand behind these.
-fn follows(places: &[Place], head: &Head, log: LogId) -> bool {
-    let (end, at) = places.last().map_or((Offset(0), 0), |p| (p.head.end, p.head.at + p.head.bytes));
-    head.log == log && head.first >= end && head.at >= at
+/// What the settler does at once.
+#[derive(Debug, Default)]
+pub struct Round {
+    /// Into files of their own, with what of these segments stands in packs.
+    pub filed: Vec<Job>,
+    /// All together into one pack of this id.
+    pub packed: Vec<Job>,
+    pub pack: u64,
+}
+
+/// What a round has made durable.
+#[derive(Debug, Default)]
+pub struct Done {
+    pub settled: Vec<(Arc<Segment>, Settled)>,
+    pub pack: Option<PackInfo>,
 }
 
 /// Batches to be settled into one segment.
@@ -78,6 +94,14 @@ pub struct Range {
     pub next: Offset,
 }
 
+/// What is to be removed, of a log or of the packs.
+#[derive(Clone, Copy, Debug)]
+enum Removal {
+    Segment(LogId, Offset),
+    Log(LogId),
+    Pack(u64),
+}
+
 /// What was settled at once, to be read: the sidecar's entry and the file it speaks of.
 #[derive(Clone, Copy)]
 struct Entries<'a> {
@@ -88,11 +112,13 @@ struct Entries<'a> {
 }
 
 pub struct Vault {
-    disk: Arc<dyn Disk>,
+    pub(super) disk: Arc<dyn Disk>,
+    pub(super) packs: Arc<Packs>,
     files: Mutex<Files>,
     pool: Arc<Pool>,
     /// Of the settler, made with the first settle.
-    staging: Mutex<Option<Blocks>>,
+    pub(super) staging: Mutex<Option<Blocks>>,
+    pub(super) merging: Mutex<Option<Merge>>,
     withheld: AtomicU64,
     held: Mutex<Removals>,
 }
@@ -101,8 +127,7 @@ pub struct Vault {
 #[derive(Default)]
 struct Removals {
     holders: usize,
-    /// A segment, or a whole log.
-    waiting: Vec<(LogId, Option<Offset>)>,
+    waiting: Vec<Removal>,
 }
 
 type FileKey = (LogId, Offset, &'static str);
@@ -140,16 +165,18 @@ impl Segment {
         }
     }
 
-    fn index(&self) -> MutexGuard<'_, Option<Vec<Place>>> {
+    pub(super) fn index(&self) -> MutexGuard<'_, Option<Vec<Place>>> {
         self.index.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
 impl Vault {
-    pub fn new(disk: Arc<dyn Disk>, open_files_limit: usize) -> Vault {
+    pub fn new(disk: Arc<dyn Disk>, packs: Arc<Packs>, open_files_limit: usize) -> Vault {
         let files = Files { limit: open_files_limit.max(4), tick: 0, open: BTreeMap::new() };
         Vault {
             disk,
+            packs,
+            merging: Mutex::default(),
             files: Mutex::new(files),
             pool: Pool::new(POOL_BYTES),
             staging: Mutex::default(),
@@ -163,49 +190,68 @@ impl Vault {
         self.withheld.load(Ordering::Relaxed)
     }
 
+    /// Settles a round. All or an error; what was written and not recorded is written over or swept away later.
+    pub fn settle(&self, round: &Round) -> io::Result<Done> {
+        let mut done = Done { settled: self.file_jobs(&round.filed)?, pack: None };
+        if !round.packed.is_empty() {
+            let packed = self.pack_jobs(round.pack, &round.packed)?;
+            done.settled.extend(packed.settled);
+            done.pack = packed.pack;
+        }
+        Ok(done)
+    }
+
     /// Appends every job's batches to its segment and makes them durable. All or an error; a segment that was extended
     /// but not recorded is cut back when it is next appended to.
-    pub fn settle(&self, jobs: &[Job]) -> io::Result<Vec<Settled>> {
+    fn file_jobs(&self, jobs: &[Job]) -> io::Result<Vec<(Arc<Segment>, Settled)>> {
         let mut done = Vec::with_capacity(jobs.len());
         let mut dirty = Vec::with_capacity(jobs.len() * 2);
         let mut dirs: Vec<String> = Vec::new();
         let mut staging = self.staging.lock().unwrap_or_else(PoisonError::into_inner);
         let staging = staging.get_or_insert_with(|| Blocks::new(STAGING_BYTES));
         for job in jobs {
-            let (log, base) = (job.segment.log, job.segment.base);
-            if job.from.is_none() {
+            let lifted = match job.from.filter(|from| from.packed_bytes() > 0) {
+                Some(from) => Some(self.lift(job.segment.log, &from)?),
+                None => None,
+            };
+            // What cannot be read stays where it is, and the log goes on in a new segment.
+            let stays = matches!(lifted, Some(None));
+            let segment = match stays {
+                true => Arc::new(Segment::new(job.segment.log, job.entries[0].first)),
+                false => job.segment.clone(),
+            };
+            let from = job.from.filter(|_| !stays);
+            let (log, base) = (segment.log, segment.base);
+            let filed = from.map_or(Filed::default(), |s| s.filed);
+            if filed.bytes == 0 {
                 let dir = Segment::dir(log);
                 self.disk.create_dir_all(&dir)?;
                 dirs.push(dir);
             }
             let records = self.file(log, base, "log", true)?;
             let side = self.file(log, base, "side", true)?;
-            let (at, side_at, hash) = job.from.map_or((0, 0, 0), |s| (s.bytes, s.side_bytes, s.hash));
-            if records.len()? > at {
-                records.set_len(at)?;
+            if records.len()? > filed.bytes {
+                records.set_len(filed.bytes)?;
             }
-            if side.len()? > side_at {
-                side.set_len(side_at)?;
+            if side.len()? > filed.side_bytes {
+                side.set_len(filed.side_bytes)?;
             }
-            let settling: Vec<Settling<'_>> = job.entries.iter().map(settling).collect();
-            let (entry, head) = segment::encode(log, at, hash, &settling, &job.aborted);
-            let slices: Vec<&[u8]> = settling.iter().map(|s| s.bytes).collect();
-            block::write_bulk(&*records, staging, &slices, at)?;
+            if let Some(Some([batches, entries])) = &lifted {
+                metrics::LIFTED_BYTES.add(batches.len() as u64);
+                block::write_bulk(&*records, staging, &[batches], filed.bytes)?;
+                side.write_at(&[entries], filed.side_bytes)?;
+            }
+            let (entry, head) = encode(job, from);
+            let settled = settled(base, from, &head, entry.len()).wholly_filed();
+            let slices: Vec<&[u8]> = job.entries.iter().map(|e| &e.bytes[..]).collect();
+            block::write_bulk(&*records, staging, &slices, head.at)?;
             metrics::SETTLED_BYTES.add(head.bytes);
+            let side_at = settled.side_bytes - entry.len() as u64;
             side.write_at(&[&entry], side_at)?;
-            done.push(Settled {
-                base,
-                end: head.end,
-                bytes: at + head.bytes,
-                side_bytes: side_at + entry.len() as u64,
-                hash: head.hash,
-                max_time: job.from.map_or(head.max_time, |s| s.max_time.max(head.max_time)),
-                arrived: head.last_arrived,
-                aborted: job.from.map_or(0, |s| s.aborted) + head.aborted,
-            });
             dirty.push(records);
             dirty.push(side);
-            job.segment.extend_index(Place { at: side_at, head, rebuilt: false });
+            segment.extend_index(Place { at: side_at, head, rebuilt: false });
+            done.push((segment, settled));
         }
         for file in dirty.into_iter().filter(|_| !sabotage::is(Bug::SettledBeforeSync)) {
             file.sync()?;
@@ -217,6 +263,84 @@ impl Vault {
             self.disk.sync_dir("logs")?;
         }
         Ok(done)
+    }
+
+    /// What of a segment stands in packs: batches and entries. `None`: it is damaged beyond reading.
+    fn lift(&self, log: LogId, from: &Settled) -> io::Result<Option<[Vec<u8>; 2]>> {
+        let [records, side] = self.packs.spliced(&*self.disk, log, from, [None, None])?;
+        let read = |file: &dyn File, from: u64, to: u64| {
+            let mut bytes = vec![0; (to - from) as usize];
+            Ok::<_, io::Error>(read_or_damaged(file, &mut bytes, from)?.then_some(bytes))
+        };
+        let batches = read(&records, from.filed.bytes, from.bytes)?;
+        let entries = read(&side, from.filed.side_bytes, from.side_bytes)?;
+        if batches.is_none() || entries.is_none() {
+            let file = Segment::file(log, from.base, "log");
+            tracing::error!(%log, "what packs hold of {file} cannot be read; it stays there, and the log goes on in a new segment");
+        }
+        Ok(batches.zip(entries).map(|(batches, entries)| [batches, entries]))
+    }
+
+    /// Writes every job's batches into one new pack and makes it durable.
+    fn pack_jobs(&self, id: u64, jobs: &[Job]) -> io::Result<Done> {
+        let mut jobs: Vec<&Job> = jobs.iter().collect();
+        jobs.sort_unstable_by_key(|job| (job.segment.log, job.segment.base));
+        let mut done = Vec::with_capacity(jobs.len());
+        let mut rows = Vec::with_capacity(jobs.len());
+        let mut heads = Vec::with_capacity(jobs.len());
+        let mut position = pack::HEAD_BYTES as u64;
+        for job in &jobs {
+            let Segment { log, base, .. } = *job.segment;
+            let (entry, head) = encode(job, job.from);
+            let settled = settled(base, job.from, &head, entry.len());
+            let row = Row {
+                log,
+                base,
+                at: head.at,
+                side_at: settled.side_bytes - entry.len() as u64,
+                position,
+                side_bytes: entry.len() as u32,
+                bytes: head.bytes as u32,
+            };
+            position = row.ends();
+            let mut piece = pack::piece_head(&row);
+            piece.extend_from_slice(&entry);
+            heads.push(piece);
+            rows.push(row);
+            metrics::SETTLED_BYTES.add(head.bytes);
+            metrics::PACKED_BYTES.add(head.bytes);
+            done.push((job.segment.clone(), settled));
+        }
+        let (index, seal) = pack::index(id, position, &rows);
+        let head = pack::head(id);
+        let mut slices: Vec<&[u8]> = Vec::with_capacity(jobs.len() * 3);
+        slices.push(&head);
+        for (job, piece) in jobs.iter().zip(&heads) {
+            slices.push(piece);
+            slices.extend(job.entries.iter().map(|e| &e.bytes[..]));
+        }
+        slices.push(&index);
+        let info = PackInfo { id, bytes: position + index.len() as u64, seal };
+        let name = packs::file_name(id);
+        let write = || {
+            let file = self.disk.open(&name, Open::CreateOrOpen)?;
+            file.set_len(0)?;
+            let mut staging = self.staging.lock().unwrap_or_else(PoisonError::into_inner);
+            let staging = staging.get_or_insert_with(|| Blocks::new(STAGING_BYTES));
+            block::write_bulk(&*file, staging, &slices, 0)?;
+            if !sabotage::is(Bug::SettledBeforeSync) {
+                file.sync()?;
+            }
+            self.disk.sync_dir(packs::DIR)
+        };
+        if let Err(e) = write() {
+            if is_full(&e) {
+                // It would take the room that is lacking. If it stays, the next start removes it.
+                let _ = self.disk.remove(&name);
+            }
+            return Err(e);
+        }
+        Ok(Done { settled: done, pack: Some(info) })
     }
 
     /// Reads whole batches from the one that holds `from`, at most `max_bytes` but at least one, never past `until` or
@@ -231,12 +355,13 @@ impl Vault {
     ) -> io::Result<Range> {
         let mut range = Range { next: from, ..Range::default() };
         let mut left = max_bytes;
-        let records = self.file(s.log, s.base, "log", false)?;
-        while let Some(place) = self.place(s, reach, range.next)? {
+        let reading = Reading::new(self, s, reach);
+        let records = reading.records()?;
+        while let Some(place) = self.place(&reading, range.next)? {
             if place.head.first >= until || (left == 0 && !range.batches.is_empty()) {
                 break;
             }
-            let settled = Entries { s, records: &*records, head: &place.head, slots: &self.slots(s, &place)? };
+            let settled = Entries { s, records: &*records, head: &place.head, slots: &self.slots(&reading, &place)? };
             loop {
                 match self.read_piece(&settled, until, &mut left, &mut range) {
                     Ok(true) => {}
@@ -353,8 +478,9 @@ impl Vault {
         may: impl Fn(&Head) -> bool,
         hit: impl Fn(&Slot) -> bool,
     ) -> io::Result<Option<Slot>> {
-        for place in self.places(s, reach)?.into_iter().filter(|p| may(&p.head)) {
-            if let Some(slot) = self.slots(s, &place)?.into_iter().find(&hit) {
+        let reading = Reading::new(self, s, reach);
+        for place in self.places(&reading)?.into_iter().filter(|p| may(&p.head)) {
+            if let Some(slot) = self.slots(&reading, &place)?.into_iter().find(&hit) {
                 return Ok(Some(slot));
             }
         }
@@ -371,13 +497,14 @@ impl Vault {
         to: Offset,
         found: &mut Vec<Aborted>,
     ) -> io::Result<bool> {
-        for place in self.places(s, reach)?.into_iter().filter(|place| place.head.end > from) {
+        let reading = Reading::new(self, s, reach);
+        for place in self.places(&reading)?.into_iter().filter(|place| place.head.end > from) {
             if place.head.aborted > 0 {
                 if place.rebuilt {
                     // A marker does not say where its transaction began: who must not see what was given up sees nothing.
                     return Err(damaged_entry(s, &place));
                 }
-                let entry = self.entry(s, &place)?;
+                let entry = self.entry(&reading, &place)?;
                 let aborted = segment::aborted(&entry).ok_or_else(|| damaged_entry(s, &place))?;
                 if transactions::concerning(&aborted, from, to, found) {
                     return Ok(true);
@@ -402,10 +529,14 @@ impl Vault {
             held.holders -= 1;
             if held.holders > 0 { Vec::new() } else { std::mem::take(&mut held.waiting) }
         };
-        for (log, base) in waiting {
-            let removed = base.map_or_else(|| self.remove_log(log), |base| self.remove(log, base));
+        for removal in waiting {
+            let removed = match removal {
+                Removal::Segment(log, base) => self.remove(log, base),
+                Removal::Log(log) => self.remove_log(log),
+                Removal::Pack(id) => self.remove_pack(id),
+            };
             if let Err(e) = removed {
-                tracing::error!(%log, "files that were given up could not be removed: {e}");
+                tracing::error!("files that were given up could not be removed ({removal:?}): {e}");
             }
         }
     }
@@ -416,10 +547,10 @@ impl Vault {
     }
 
     /// Whether a removal has to wait; then it is remembered.
-    fn is_held(&self, log: LogId, base: Option<Offset>) -> bool {
+    fn is_held(&self, removal: Removal) -> bool {
         let mut held = self.lock_held();
         if held.holders > 0 {
-            held.waiting.push((log, base));
+            held.waiting.push(removal);
         }
         held.holders > 0
     }
@@ -430,183 +561,50 @@ impl Vault {
 
     /// Removes a segment's files. Missing files are fine: a removal that was cut short is repeated.
     pub fn remove(&self, log: LogId, base: Offset) -> io::Result<()> {
-        if self.is_held(log, Some(base)) {
+        if self.is_held(Removal::Segment(log, base)) {
             return Ok(());
         }
+        let mut removed = false;
         for kind in ["log", "side"] {
             self.lock_files().open.remove(&(log, base, kind));
-            match self.disk.remove(&Segment::file(log, base, kind)) {
-                Err(e) if e.kind() != io::ErrorKind::NotFound => return Err(e),
-                _ => {}
-            }
+            removed |= self.remove_file(&Segment::file(log, base, kind))?;
         }
-        self.disk.sync_dir(&Segment::dir(log))
+        // All of it may have stood in packs.
+        if removed { self.disk.sync_dir(&Segment::dir(log)) } else { Ok(()) }
     }
 
     /// Removes everything of a log.
     pub fn remove_log(&self, log: LogId) -> io::Result<()> {
-        if self.is_held(log, None) {
+        if self.is_held(Removal::Log(log)) {
             return Ok(());
         }
         let dir = Segment::dir(log);
         let names = self.disk.list(&dir)?;
-        if names.is_empty() && !self.disk.list("logs")?.contains(&log.to_string()) {
-            return Ok(());
-        }
         self.lock_files().open.retain(|(l, _, _), _| *l != log);
         for name in names {
             self.disk.remove(&format!("{dir}/{name}"))?;
         }
-        self.disk.remove(&dir)?;
-        self.disk.sync_dir("logs")
+        if self.remove_file(&dir)? { self.disk.sync_dir("logs") } else { Ok(()) }
     }
 
-    /// The first entry that ends behind an offset.
-    fn place(&self, s: &Segment, reach: &Settled, from: Offset) -> io::Result<Option<Place>> {
-        self.with_index(s, reach, |places| places.get(places.partition_point(|p| p.head.end <= from)).copied())
-    }
-
-    fn places(&self, s: &Segment, reach: &Settled) -> io::Result<Vec<Place>> {
-        self.with_index(s, reach, <[Place]>::to_vec)
-    }
-
-    /// Looks at the entries a reader may see; they are read from the sidecar if they are not in memory.
-    fn with_index<T>(&self, s: &Segment, reach: &Settled, look: impl FnOnce(&[Place]) -> T) -> io::Result<T> {
-        let mut index = s.index();
-        let places = match index.take().filter(|places| reach_of(places) >= reach.side_bytes) {
-            Some(places) => index.insert(places),
-            None => index.insert(self.load_index(s, reach)?),
-        };
-        let seen = places.partition_point(|p| p.at < reach.side_bytes);
-        Ok(look(&places[..seen]))
-    }
-
-    /// Every entry of the sidecar, each proven by its checksum; where one is damaged or the file is missing, what it said
-    /// is taken from the batches themselves.
-    fn load_index(&self, s: &Segment, reach: &Settled) -> io::Result<Vec<Place>> {
-        let side = match self.file(s.log, s.base, "side", false) {
-            Ok(side) => Some(side),
-            Err(e) if e.kind() == io::ErrorKind::NotFound => None,
-            Err(e) => return Err(e),
-        };
-        let mut places: Vec<Place> = Vec::new();
-        let mut window = Window::default();
-        let mut at = 0;
-        while at < reach.side_bytes {
-            let found = side.as_deref().map_or(Ok(None), |side| window.entry(side, at, reach.side_bytes))?;
-            if let Some((head, _)) = found.filter(|(head, _)| follows(&places, head, s.log)) {
-                places.push(Place { at, head, rebuilt: false });
-                at += u64::from(head.entry_bytes);
-                continue;
-            }
-            let mut next = at + 1;
-            let mut sound = None;
-            while let Some(side) = side.as_deref().filter(|_| next < reach.side_bytes && sound.is_none()) {
-                sound = window.entry(side, next, reach.side_bytes)?.filter(|(head, _)| follows(&places, head, s.log));
-                next += u64::from(sound.is_none());
-            }
-            let (until, first, arrived) = sound
-                .as_ref()
-                .map_or((reach.bytes, reach.end, reach.arrived), |(head, _)| (head.at, head.first, head.first_arrived));
-            next = if sound.is_some() { next } else { reach.side_bytes };
-            let from = places.last().map_or(0, |p| p.head.at + p.head.bytes);
-            let head = Head {
-                log: s.log,
-                first: places.last().map_or(s.base, |p| p.head.end),
-                end: first,
-                at: from,
-                bytes: until.saturating_sub(from),
-                hash: 0,
-                max_time: NO_TIME,
-                first_arrived: places.last().map_or(NO_TIME, |p| p.head.last_arrived),
-                last_arrived: arrived,
-                stable: Offset(0),
-                aborted: 0,
-                batches: 0,
-                entry_bytes: u32::try_from(next - at).unwrap_or(u32::MAX),
-                crc: 0,
-            };
-            let place = self.rebuilt(s, Place { at, head, rebuilt: true })?;
-            metrics::REBUILT_ENTRIES.inc();
-            tracing::error!(
-                log = %s.log, first = %place.head.first, end = %place.head.end,
-                "{} is damaged at byte {at}: batches are found by their own headers, and their times of arrival are lost; \
-                 their greatest record times stand for them",
-                Segment::file(s.log, s.base, "side")
-            );
-            places.push(place);
-            at = next;
+    /// Removes a pack that nothing needs any more.
+    pub fn remove_pack(&self, id: u64) -> io::Result<()> {
+        if self.is_held(Removal::Pack(id)) || !self.remove_file(&packs::file_name(id))? {
+            return Ok(());
         }
-        Ok(places)
+        self.disk.sync_dir(packs::DIR)
     }
 
-    /// The place of a damaged entry, with what its batches say.
-    fn rebuilt(&self, s: &Segment, mut place: Place) -> io::Result<Place> {
-        let (slots, markers) = self.walk(s, &place.head)?;
-        let head = &mut place.head;
-        head.aborted = markers;
-        head.batches = slots.len() as u32;
-        head.max_time = slots.iter().map(|slot| slot.max_time).max().unwrap_or(NO_TIME);
-        Ok(place)
-    }
-
-    /// The batches of an entry that cannot be read, by their own headers. Where a header is damaged too, everything up
-    /// to the end of the entry is one piece, which no checksum will match. And how many of them are markers.
-    fn walk(&self, s: &Segment, head: &Head) -> io::Result<(Vec<Slot>, u32)> {
-        let records = self.file(s.log, s.base, "log", false)?;
-        let (mut at, end) = (head.at, head.at + head.bytes);
-        let (mut first, mut arrived) = (head.first, head.first_arrived);
-        let (mut slots, mut markers) = (Vec::new(), 0);
-        while at < end {
-            let mut bytes = [0; batch::HEADER_BYTES];
-            let fits = end - at >= bytes.len() as u64 && read_or_damaged(&*records, &mut bytes, at)?;
-            let header = fits.then(|| batch::parse_header(&bytes).ok()).flatten().filter(|h| {
-                let base = h.base_offset as u64;
-                let ends = base.checked_add(h.offsets()).is_some_and(|ends| ends <= head.end.0);
-                base >= first.0 && ends && u64::from(h.bytes) <= end - at
-            });
-            let Some(header) = header else {
-                let bytes = u32::try_from(end - at).unwrap_or(u32::MAX);
-                slots.push(Slot { bytes, first, arrived, max_time: NO_TIME });
-                break;
-            };
-            let max_time = Timestamp(header.max_timestamp);
-            arrived = max_time.max(arrived).min(head.last_arrived);
-            let base = Offset(header.base_offset as u64);
-            slots.push(Slot { bytes: header.bytes, first: base, arrived, max_time });
-            markers += u32::from(header.is_control());
-            first = base.plus(header.offsets());
-            at += u64::from(header.bytes);
+    /// False: it was not there.
+    fn remove_file(&self, name: &str) -> io::Result<bool> {
+        match self.disk.remove(name) {
+            Ok(()) => Ok(true),
+            Err(e) if e.kind() == io::ErrorKind::NotFound => Ok(false),
+            Err(e) => Err(e),
         }
-        Ok((slots, markers))
     }
 
-    fn slots(&self, s: &Segment, place: &Place) -> io::Result<Vec<Slot>> {
-        if !place.rebuilt {
-            let sound = match self.file(s.log, s.base, "side", false) {
-                Ok(side) => Window::default().entry(&*side, place.at, place.at + u64::from(place.head.entry_bytes))?,
-                Err(e) if e.kind() == io::ErrorKind::NotFound => None,
-                Err(e) => return Err(e),
-            };
-            if let Some((_, slots)) = sound {
-                return Ok(slots);
-            }
-            // It was sound when it was indexed.
-            let file = Segment::file(s.log, s.base, "side");
-            tracing::error!(log = %s.log, "{file} is damaged at byte {}: batches are found by their own headers", place.at);
-        }
-        Ok(self.walk(s, &place.head)?.0)
-    }
-
-    /// The bytes of a sidecar's entry.
-    fn entry(&self, s: &Segment, place: &Place) -> io::Result<Bytes> {
-        let side = self.file(s.log, s.base, "side", false)?;
-        let mut entry = BytesMut::zeroed(place.head.entry_bytes as usize);
-        side.read_exact_at(&mut entry, place.at)?;
-        Ok(entry.freeze())
-    }
-
-    fn file(&self, log: LogId, base: Offset, kind: &'static str, write: bool) -> io::Result<Arc<dyn File>> {
+    pub(super) fn file(&self, log: LogId, base: Offset, kind: &'static str, write: bool) -> io::Result<Arc<dyn File>> {
         let key = (log, base, kind);
         let mut files = self.lock_files();
         files.tick += 1;
@@ -633,14 +631,27 @@ impl Vault {
     }
 }
 
-fn damaged_entry(s: &Segment, place: &Place) -> io::Error {
-    let name = Segment::file(s.log, s.base, "side");
-    io::Error::new(io::ErrorKind::InvalidData, format!("{name} is damaged at byte {}", place.at))
+/// The sidecar's entry for a job, of a segment that reaches up to `from`.
+fn encode(job: &Job, from: Option<Settled>) -> (Vec<u8>, Head) {
+    let settling: Vec<Settling<'_>> = job.entries.iter().map(settling).collect();
+    let (at, hash) = from.map_or((0, 0), |s| (s.bytes, s.hash));
+    segment::encode(job.segment.log, at, hash, &settling, &job.aborted)
 }
 
-/// How many bytes of the sidecar an index covers.
-fn reach_of(places: &[Place]) -> u64 {
-    places.last().map_or(0, |p| p.at + u64::from(p.head.entry_bytes))
+/// How far a segment reaches with one more entry; of its files nothing new is said.
+fn settled(base: Offset, from: Option<Settled>, head: &Head, entry_bytes: usize) -> Settled {
+    Settled {
+        base,
+        end: head.end,
+        bytes: head.at + head.bytes,
+        side_bytes: from.map_or(0, |s| s.side_bytes) + entry_bytes as u64,
+        hash: head.hash,
+        max_time: from.map_or(head.max_time, |s| s.max_time.max(head.max_time)),
+        began: from.map_or(head.first_arrived, |s| s.began),
+        arrived: head.last_arrived,
+        aborted: from.map_or(0, |s| s.aborted) + head.aborted,
+        filed: from.map_or(Filed::default(), |s| s.filed),
+    }
 }
 
 fn settling(entry: &Entry) -> Settling<'_> {
@@ -668,6 +679,3 @@ impl std::fmt::Debug for Vault {
         f.debug_struct("Vault").finish_non_exhaustive()
     }
 }
-
-/// The time a record-less batch is filed under.
-pub const NO_TIME: Timestamp = Timestamp(-1);

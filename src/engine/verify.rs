@@ -3,10 +3,12 @@
 
 use std::io;
 use std::ops::Range;
+use std::sync::Arc;
 
 use bytes::{Bytes, BytesMut};
 
-use crate::engine::frame::Settled;
+use crate::engine::frame::{Filed, Settled};
+use crate::engine::packs::Packs;
 use crate::engine::vault::Segment;
 use crate::ids::{LogId, Offset, Timestamp};
 use crate::log::segment::{self, HEAD_BYTES, Head, Slot};
@@ -58,10 +60,11 @@ impl Proven {
     }
 }
 
-/// Reads a segment from `from` up to `reach` and tells every flaw. `read` hears how many bytes were read, as it goes. An
-/// error: the disk could not be asked (a file that is missing is a flaw).
+/// Reads a segment from `from` up to `reach`, what of it stands in packs too, and tells every flaw. `read` hears how many
+/// bytes were read, as it goes. An error: the disk could not be asked (a file that is missing is a flaw).
 pub fn verify(
     disk: &dyn Disk,
+    packs: &Packs,
     log: LogId,
     reach: &Settled,
     from: Proven,
@@ -80,7 +83,7 @@ pub fn verify(
         read,
         tell,
     };
-    let (records, side) = (check.open(disk, 0)?, check.open(disk, 1)?);
+    let [records, side] = check.both(disk, packs)?;
     let mut records_end = 0;
     if let Some(file) = &records {
         records_end = check.length(0, &**file, reach.bytes)?;
@@ -124,7 +127,21 @@ impl Check<'_> {
         (self.tell)(Flaw { file: self.names[file].clone(), at, records, what: what.into() });
     }
 
-    fn open(&mut self, disk: &dyn Disk, file: usize) -> io::Result<Option<std::sync::Arc<dyn File>>> {
+    /// The two files, with what packs hold of them.
+    fn both(&mut self, disk: &dyn Disk, packs: &Packs) -> io::Result<[Option<Arc<dyn File>>; 2]> {
+        if self.reach.packed_bytes() == 0 {
+            return Ok([self.open(disk, 0)?, self.open(disk, 1)?]);
+        }
+        let own = match self.reach.filed {
+            Filed { bytes: 0, .. } => [None, None],
+            _ => [self.open(disk, 0)?, self.open(disk, 1)?],
+        };
+        let missing = self.reach.filed.bytes > 0 && own[0].is_none();
+        let [records, side] = packs.spliced(disk, self.log, self.reach, own)?;
+        Ok([(!missing).then(|| Arc::new(records) as Arc<dyn File>), Some(Arc::new(side))])
+    }
+
+    fn open(&mut self, disk: &dyn Disk, file: usize) -> io::Result<Option<Arc<dyn File>>> {
         match disk.open(&self.names[file], Open::Read) {
             Ok(file) => Ok(Some(file)),
             Err(e) if e.kind() == io::ErrorKind::NotFound => {

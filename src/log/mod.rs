@@ -2,6 +2,7 @@
 //! and what may be forgotten.
 
 pub mod line;
+pub mod pack;
 pub mod producers;
 pub mod retain;
 pub mod segment;

@@ -58,11 +58,11 @@ fn as_json(report: &Report) -> String {
 fn as_text(dir: &Path, report: &Report) -> String {
     let mut text = String::new();
     report.findings.iter().for_each(|finding| tell(&mut text, finding));
-    let Report { streams, logs, segments, batches, frames, bytes, .. } = report;
+    let Report { streams, logs, segments, packs, batches, frames, bytes, .. } = report;
     let _ = writeln!(
         text,
-        "{}: read {bytes} bytes: {streams} streams, {logs} logs, {segments} segments, {batches} batches, {frames} frames of \
-         the journal",
+        "{}: read {bytes} bytes: {streams} streams, {logs} logs, {segments} segments, {packs} packs, {batches} batches, \
+         {frames} frames of the journal",
         dir.display()
     );
     let notes = report.findings.len() - report.damages();

@@ -2,7 +2,7 @@
 //!
 //! ```text
 //! lock      held (flock) while a process has the directory; its text is that process' id
-//! format    "format 2\ncluster 8vXr…\nwritten-by 0.1.0\n"
+//! format    "format 3\ncluster 8vXr…\nwritten-by 0.1.0\n"
 //! …         everything else is the engine's
 //! ```
 //! Nothing is ever removed here, and a directory that we did not make and that is not empty is not touched.
@@ -17,7 +17,7 @@ use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use crate::store::os::{self, Lock};
 
 /// The format this program writes, and the only one it reads: until the first release there is nobody to convert for.
-pub const FORMAT: u32 = 2;
+pub const FORMAT: u32 = 3;
 
 /// A data directory that is ours as long as this lives.
 #[derive(Debug)]

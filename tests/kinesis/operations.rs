@@ -432,6 +432,8 @@ async fn a_full_disk_refuses_puts_to_be_tried_again_and_nothing_else() {
     // Small enough that the room it has taken already is soon used up.
     let small = lane::Limits {
         settle_bytes: 4_000,
+        pack_bytes: 1_000,
+        pack_logs: 2,
         unsettled_bytes: 40_000,
         journal_bytes: 40_000,
         tail_bytes: 10_000,

@@ -578,9 +578,13 @@ async fn read_all(stage: &Stage, log: LogId, ended: Ended) -> Option<Found> {
 
 /// Small enough that everything that happens seldom happens often.
 fn options(dice: &mut Dice, deed: Option<Deed>) -> Options {
+    let settle_bytes = dice.range(500, 6_000);
     let plain = Options {
         lane: lane::Limits {
-            settle_bytes: dice.range(500, 6_000),
+            settle_bytes,
+            // One world in three packs nothing, the others what is small, or all that is not due; some only many at once.
+            pack_bytes: settle_bytes * (settle_bytes % 3) / 2,
+            pack_logs: 1 + settle_bytes as usize / 3 % 3,
             unsettled_bytes: dice.range(8_000, 60_000),
             journal_bytes: dice.range(10_000, 80_000),
             tail_bytes: dice.range(1_000, 30_000),

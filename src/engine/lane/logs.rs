@@ -43,7 +43,10 @@ impl Lane {
 
     pub(super) fn land_removal(&mut self, log: LogId) {
         if let Some(slot) = self.slots.remove(&log) {
-            let in_memory: u64 = slot.shared.view().tail.iter().map(|e| e.bytes.len() as u64).sum();
+            let view = slot.shared.view();
+            let in_memory: u64 = view.tail.iter().map(|e| e.bytes.len() as u64).sum();
+            self.packs.dead_bytes += view.extents.iter().map(|x| x.settled.packed_bytes()).sum::<u64>();
+            drop(view);
             self.tail_bytes -= in_memory;
             self.unsettled_bytes -= slot.unsettled_bytes;
             self.producers -= slot.line.producers.len();
@@ -101,7 +104,8 @@ impl Lane {
         }
         // The settler may be writing into the last segment; then it goes when that is done.
         let spared = usize::from(slot.settling);
-        let bases = view.drop_extents(below, spared);
+        let (bases, packed) = view.drop_extents(below, spared);
+        self.packs.dead_bytes += packed;
         // A batch that straddles the new start still has to be settled whole.
         let kept = view.tail.front().map_or(below, |e| e.first.min(below));
         view.settled = view.settled.max(kept);

@@ -8,6 +8,7 @@ mod logs;
 mod place;
 mod publish;
 mod settle;
+mod tidy;
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::io;
@@ -17,9 +18,12 @@ use bytes::BytesMut;
 use tokio::sync::oneshot;
 
 use super::backup::Instant;
-use super::frame::Settled;
+use super::frame::PackInfo;
+use super::merge::{Tidied, Tidy};
+use super::packs::Packs;
+use super::table::PackList;
 use super::tail::{Entry, Logs, Shared};
-use super::vault::{Job, Segment};
+use super::vault::{Done, Round};
 use super::{Bounds, Error, Group, Permit, Placed, Refused, Writer};
 use crate::ids::{LogId, Offset, Timestamp};
 use crate::log::line::{Line, Rules};
@@ -36,6 +40,10 @@ pub struct Limits {
     pub unsettled_bytes: u64,
     /// The journal's files; the oldest logs are settled to get below it.
     pub journal_bytes: u64,
+    /// A log that has less than this, besides what stands in files of its own, is packed with others …
+    pub pack_bytes: u64,
+    /// … if so many logs have so little; fewer get files of their own.
+    pub pack_logs: usize,
     /// Newest batches kept in memory, settled or not.
     pub tail_bytes: u64,
     /// Idempotent producers that are remembered, each counted in every log it wrote to.
@@ -43,7 +51,7 @@ pub struct Limits {
 }
 
 /// The most that batches leave free in the journal, so that a full disk still has room for facts.
-const SPARED_MOST_BYTES: u64 = 256 << 10;
+const SPARED_MOST_BYTES: u64 = 768 << 10;
 /// How long a full disk is left alone before it is tried again.
 const RETRY_MS: i64 = 1_000;
 
@@ -59,9 +67,10 @@ pub enum News {
     /// The leader epoch rises (the log lost a tail).
     RaiseEpoch(Vec<LogId>),
     Synced(FrameNo),
-    Settled(Vec<(Arc<Segment>, Settled)>),
+    Settled(Done),
     /// Settling failed for lack of space; try again later.
     NotSettled,
+    Tidied(Tidied),
     Snapshotted(FrameNo),
     /// The table could not be written for lack of space; try again later.
     NotSnapshotted,
@@ -98,10 +107,12 @@ pub struct Turn {
 
 /// Work for the settler's thread.
 pub enum Task {
-    Settle(Vec<Job>),
+    Settle(Round),
     Snapshot { frame: FrameNo, table: Vec<u8> },
     RemoveSegments(LogId, Vec<Offset>),
     RemoveLog(LogId),
+    RemovePacks(Vec<u64>),
+    Tidy(Tidy, Arc<Logs>),
 }
 
 /// One log as its writer sees it.
@@ -129,7 +140,9 @@ struct Flight {
 
 enum Then {
     Receipt(oneshot::Sender<Result<Vec<Placed>, Refused>>, Vec<Placed>),
-    Settled(Vec<(Arc<Segment>, Settled)>),
+    Settled(Done),
+    /// Packs were removed, and perhaps one added.
+    Packs(Vec<u64>, Option<PackInfo>),
     Trimmed(LogId, Offset, oneshot::Sender<Result<Bounds, Error>>),
     Removed(Vec<LogId>),
     Epochs(Vec<(LogId, u32, Offset)>),
@@ -176,6 +189,7 @@ pub struct Lane {
     /// Placed and not yet published.
     flying_bytes: u64,
     settling: bool,
+    packs: tidy::State,
     /// Facts that the disk has had no room for, with what they are for.
     held: VecDeque<(Vec<u8>, Then)>,
     /// When it is tried again to write them.
@@ -225,7 +239,9 @@ impl Lane {
         logs: Arc<Logs>,
         limits: Limits,
         slots: BTreeMap<LogId, Slot>,
+        packs: (Arc<Packs>, PackList),
     ) -> Lane {
+        let packs = tidy::State::new(packs.0, packs.1.next);
         let synced = journal.written();
         let spared_bytes = (journal.file_bytes() / 32).min(SPARED_MOST_BYTES);
         let mut lane = Lane {
@@ -251,6 +267,7 @@ impl Lane {
             unsettled_bytes: 0,
             flying_bytes: 0,
             settling: false,
+            packs,
             held: VecDeque::new(),
             held_until: None,
             spared_bytes,
@@ -309,6 +326,7 @@ impl Lane {
                 News::RaiseEpoch(logs) => self.raise_epochs(logs),
                 News::Settled(done) => self.record_settled(done),
                 News::NotSettled => self.settling_failed(now),
+                News::Tidied(tidied) => self.tidied(tidied, now),
                 News::NotSnapshotted => {
                     self.snapshot = Snapshot::None;
                     self.settle_from = Some(now.plus_ms(RETRY_MS));
@@ -346,6 +364,7 @@ impl Lane {
         if self.settle_from.is_none_or(|from| from <= now) {
             self.settle_from = None;
             self.choose_settling();
+            self.choose_tidying();
         }
         self.take_snapshot();
         if let Snapshot::Taken(frame, _) = self.snapshot
@@ -369,7 +388,7 @@ impl Lane {
     }
 
     fn stop_if_done(&mut self) -> bool {
-        let idle = self.flights.is_empty() && self.waiting.is_empty() && !self.settling;
+        let idle = self.flights.is_empty() && self.waiting.is_empty() && !self.settling && !self.packs.tidying;
         if !(idle && self.outgoing.is_empty() && self.tasks.is_empty() && matches!(self.snapshot, Snapshot::None)) {
             return false;
         }

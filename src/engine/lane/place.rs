@@ -20,6 +20,8 @@ use crate::store::is_full;
 
 /// The largest memory chunk that several small batches of one log share.
 const CHUNK_BYTES: usize = 64 * 1024;
+/// What all logs together have at most of chunks that are not filled yet: of very many logs, none has one.
+const CHUNKS_BYTES: usize = 64 << 20;
 /// The batches of one group, all together: they stand in one frame.
 const GROUP_BYTES: u64 = 256 << 20;
 
@@ -74,6 +76,7 @@ impl Lane {
         let mut placed = Vec::with_capacity(group.parts.len());
         let mut members = Vec::with_capacity(group.parts.len());
         let mut publish = Vec::with_capacity(group.parts.len());
+        let chunk_bytes = CHUNK_BYTES.min(CHUNKS_BYTES / self.slots.len().max(1));
         for (part, verdict) in group.parts.iter().zip(verdicts) {
             let Some(verdict) = verdict else {
                 let (first, start) = (Offset(0), Offset(0));
@@ -89,7 +92,7 @@ impl Lane {
                 Verdict::New => {
                     let first = slot.line.next;
                     let arrived = slot.line.arrival(now);
-                    let bytes = slot.copy_in(&part.batch.bytes, first, arrived);
+                    let bytes = slot.copy_in(&part.batch.bytes, first, arrived, chunk_bytes);
                     metrics::APPENDED_RECORDS.add(part.batch.header.record_count.max(0) as u64);
                     metrics::APPENDED_BYTES.add(bytes.len() as u64);
                     let effect = Effect::of(&part.batch.header, &part.batch.bytes);
@@ -196,9 +199,9 @@ impl Lane {
 
 impl Slot {
     /// The one copy: into the log's memory, stamped there.
-    fn copy_in(&mut self, bytes: &[u8], first: Offset, arrived: Timestamp) -> Bytes {
+    fn copy_in(&mut self, bytes: &[u8], first: Offset, arrived: Timestamp, chunk_bytes: usize) -> Bytes {
         if self.chunk.capacity() < bytes.len() {
-            self.chunk_bytes = (self.chunk_bytes * 2).clamp(bytes.len().min(CHUNK_BYTES), CHUNK_BYTES);
+            self.chunk_bytes = (self.chunk_bytes * 2).clamp(bytes.len().min(chunk_bytes), chunk_bytes);
             self.chunk = BytesMut::with_capacity(bytes.len().max(self.chunk_bytes));
         }
         self.chunk.extend_from_slice(bytes);

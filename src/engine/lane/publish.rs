@@ -149,9 +149,15 @@ impl Lane {
             Then::Receipt(reply, placed) => drop(reply.send(Ok(placed))),
             Then::Settled(done) => {
                 self.facts_in_flight -= 1;
-                done.into_iter().for_each(|(segment, settled)| self.land_settled(segment, settled));
+                // Readers of a log look for its pieces in the packs there are.
+                self.packs.replace(&[], done.pack);
+                done.settled.into_iter().for_each(|(segment, settled)| self.land_settled(segment, settled));
                 self.settling = false;
                 self.evict();
+            }
+            Then::Packs(removed, added) => {
+                self.facts_in_flight -= 1;
+                self.land_packs(removed, added);
             }
             Then::Trimmed(log, below, reply) => {
                 self.facts_in_flight -= 1;
@@ -201,7 +207,10 @@ impl Lane {
     /// The disk is full and the lane is to stop: what waits is not written. Nothing is lost by it: what was settled is
     /// settled again, what was to be removed is removed after the next start.
     pub(super) fn give_up_facts(&mut self) {
-        self.settling &= !self.held.drain(..).any(|(_, then)| matches!(then, Then::Settled(_)));
+        for (_, then) in self.held.drain(..) {
+            self.settling &= !matches!(then, Then::Settled(_));
+            self.packs.tidying &= !matches!(then, Then::Packs(..));
+        }
     }
 
     /// Space for a frame without batches that somebody waits for; false: the disk is full, and he is refused.

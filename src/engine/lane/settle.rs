@@ -10,51 +10,65 @@ use crate::engine::frame::{Fact, Settled};
 use crate::engine::sabotage::{self, Bug};
 use crate::engine::table;
 use crate::engine::tail::Extent;
-use crate::engine::vault::{Job, Segment};
+use crate::engine::vault::{Done, Job, Round, Segment};
 use crate::ids::{LogId, Timestamp};
 use crate::log::transactions::Aborted;
 use crate::store::journal::FrameNo;
 
-/// How many logs and bytes one round of settling takes at most.
+/// How many logs and bytes one round of settling takes at most; of logs that go into a pack, more.
 const ROUND_JOBS: usize = 256;
+const ROUND_PACKED: usize = 8_192;
 const ROUND_BYTES: u64 = 32 << 20;
+/// What the journal takes for each log that was settled.
+const FACT_BYTES: usize = 89;
 
 impl Lane {
-    /// Hands the settler one round: logs that are due, and the oldest ones where memory or the journal asks for it.
+    /// Hands the settler one round: logs that are due, and the oldest ones where memory or the journal asks for it. Many
+    /// that have little go into a pack together.
     pub(super) fn choose_settling(&mut self) {
-        if self.settling {
+        if self.settling || self.stopping.is_some() {
             return;
         }
-        let mut chosen: Vec<LogId> = self.due.iter().copied().take(ROUND_JOBS).collect();
-        let pressed = self.unsettled_bytes > self.limits.unsettled_bytes / 2;
-        let oldest_file = self.journal.oldest_file_last_frame();
-        let crowded = self.journal.live_bytes() > self.limits.journal_bytes;
-        if pressed || crowded {
-            for (frame, log) in &self.by_age {
-                let wanted = pressed || oldest_file.is_some_and(|last| *frame <= last);
-                if chosen.len() >= ROUND_JOBS || !wanted {
-                    break;
-                }
-                if !chosen.contains(log) {
-                    chosen.push(*log);
-                }
-            }
-        }
-        let mut jobs = Vec::new();
+        let mut round = Round::default();
         let mut bytes = 0;
-        for log in chosen {
-            if bytes >= ROUND_BYTES {
+        let due: Vec<LogId> = self.due.iter().copied().take(ROUND_JOBS).collect();
+        for log in due.into_iter().chain(self.pressing()) {
+            if bytes >= ROUND_BYTES || round.filed.len() >= ROUND_JOBS {
                 break;
             }
-            if let Some(job) = self.job(log) {
-                bytes += job.entries.iter().map(|e| e.bytes.len() as u64).sum::<u64>();
-                jobs.push(job);
+            let Some(job) = self.job(log) else { continue };
+            let new: u64 = job.entries.iter().map(|e| e.bytes.len() as u64).sum();
+            bytes += new;
+            match new + job.from.map_or(0, |from| from.bytes - from.filed.bytes) {
+                all if all >= self.limits.pack_bytes => round.filed.push(job),
+                _ => round.packed.push(job),
             }
         }
-        if !jobs.is_empty() {
-            self.settling = true;
-            self.tasks.push(Task::Settle(jobs));
+        if round.packed.len() < self.limits.pack_logs {
+            round.filed.append(&mut round.packed);
         }
+        if !round.packed.is_empty() {
+            round.pack = self.packs.take_id();
+        }
+        if !round.filed.is_empty() || !round.packed.is_empty() {
+            self.settling = true;
+            self.tasks.push(Task::Settle(round));
+        }
+    }
+
+    /// Those that wait longest, as far as memory or the journal asks for their settling.
+    fn pressing(&self) -> Vec<LogId> {
+        let pressed = self.unsettled_bytes > self.limits.unsettled_bytes / 2;
+        let crowded = self.journal.live_bytes() > self.limits.journal_bytes;
+        let upto = match self.journal.oldest_file_last_frame() {
+            _ if pressed => FrameNo::MAX,
+            Some(last) if crowded => last,
+            _ => return Vec::new(),
+        };
+        // What is recorded of a round has to fit into what is spared in the journal for it.
+        let most = (self.spared_bytes as usize / FACT_BYTES).clamp(ROUND_JOBS, ROUND_PACKED);
+        let waiting = self.by_age.iter().take_while(|(frame, _)| *frame <= upto).map(|(_, log)| *log);
+        waiting.filter(|log| !self.due.contains(log)).take(most).collect()
     }
 
     /// Whether memory or the journal asks for settling; what is to be settled has to be synced.
@@ -87,7 +101,7 @@ impl Lane {
         let rules = &slot.line.rules;
         let last = view.extents.last().filter(|x| {
             let full = x.settled.bytes + bytes > rules.segment_bytes;
-            let old = first.arrived.0 - x.settled.arrived.0 > rules.segment_ms;
+            let old = first.arrived.0 - x.settled.began.0 > rules.segment_ms;
             // Relative offsets in Kafka's index files are 32 bits wide.
             let far = first.first.0 - x.settled.base.0 > i32::MAX as u64 / 2;
             !(full || old || far)
@@ -104,9 +118,10 @@ impl Lane {
         Some(Job { segment, from, entries, aborted })
     }
 
-    pub(super) fn record_settled(&mut self, done: Vec<(Arc<Segment>, Settled)>) {
-        let facts: Vec<Fact> =
-            done.iter().map(|(s, settled)| Fact::Settled { log: s.log, settled: *settled }).collect();
+    pub(super) fn record_settled(&mut self, done: Done) {
+        let mut facts: Vec<Fact> =
+            done.settled.iter().map(|(s, settled)| Fact::Settled { log: s.log, settled: *settled }).collect();
+        facts.extend(done.pack.map(|pack| Fact::Packs { added: Some(pack), removed: Vec::new() }));
         self.send_facts(&facts, Then::Settled(done));
     }
 
@@ -122,12 +137,18 @@ impl Lane {
         let unsettled: u64 =
             view.tail.iter().filter(|e| e.first >= from && e.first < settled.end).map(|e| e.bytes.len() as u64).sum();
         match view.extents.last_mut().filter(|x| x.settled.base == settled.base) {
-            Some(extent) => extent.settled = settled,
+            Some(extent) => {
+                // What was packed has been moved, or is still there.
+                self.packs.dead_bytes +=
+                    extent.settled.packed_bytes() - extent.settled.packed_bytes().min(settled.packed_bytes());
+                extent.settled = settled;
+            }
             None => view.extents.push(Extent { settled, segment }),
         }
         view.settled = view.settled.max(settled.end);
         let start = view.start;
-        let bases = view.drop_extents(start, 0);
+        let (bases, packed) = view.drop_extents(start, 0);
+        self.packs.dead_bytes += packed;
         drop(view);
         if !bases.is_empty() {
             self.tasks.push(Task::RemoveSegments(log, bases));
@@ -197,7 +218,7 @@ impl Lane {
         let free = unsettled_from.min(flying_from) > last && self.facts_in_flight == 0;
         if crowded && free && self.settle_from.is_none() && matches!(self.snapshot, Snapshot::None) {
             let frame = self.journal.written();
-            self.snapshot = Snapshot::Taken(frame, table::encode(frame, &self.slots));
+            self.snapshot = Snapshot::Taken(frame, table::encode(frame, &self.slots, &self.packs.list()));
         }
     }
 
@@ -219,7 +240,7 @@ impl Lane {
             return false;
         }
         for reply in std::mem::take(&mut self.pictures) {
-            let table = table::encode(0, &self.slots);
+            let table = table::encode(0, &self.slots, &self.packs.list());
             let mut waiting = Vec::new();
             for (log, slot) in &self.slots {
                 let view = slot.shared.view();
