@@ -21,8 +21,10 @@ use super::sweep::{self, Use};
 use super::table;
 use super::vault::Segment;
 use super::verify::{self, Flaw, Proven};
+use super::window::read_or_damaged;
 use crate::ids::{LogId, Offset};
 use crate::ledger::{Machine, Record};
+use crate::log::pack;
 use crate::record::compress::Limits;
 use crate::record::{batch, records};
 use crate::store::journal::{Journal, Replayed};
@@ -368,26 +370,41 @@ impl Check<'_> {
             Err(e) => return Err(e),
         };
         self.report.packs += 1;
-        let mut lost = Vec::new();
-        let walked = packs::walk(&*file, info.bytes, &mut |range| lost.push(range))?;
-        for range in lost {
-            let finding = self.tell(Severity::Damage, name.clone(), "no piece of a log can be told here");
-            finding.at = Some(range.start);
-            finding.means =
-                "where the index is sound, it is found by that; records that are lost are listed below".into();
-            finding.advice = "restore a backup, if records are missing".into();
+        let mut head = [0; pack::HEAD_BYTES];
+        if !read_or_damaged(&*file, &mut head, 0)? || head != pack::head(info.id) {
+            let finding = self.tell(Severity::Damage, name.clone(), "it does not begin as a pack does");
+            finding.at = Some(0);
+            finding.means = "nothing is lost by that: what it holds is found by its index".into();
+            finding.advice = "test this machine's disk".into();
         }
+        let mut lost = Vec::new();
+        let walked = packs::walk(&*file, info.bytes, &mut |range| lost.push(range.start))?;
         let rows = match packs::read_index(&*file, info)? {
             Some((tail, fences)) => packs::read_groups(&*file, &tail, &fences, 0..fences.len())?,
             None => None,
         };
-        if rows.is_none() {
+        const ADVICE: &str = "restore a backup, if records are missing";
+        let Some(rows) = rows else {
             let what = "its index is damaged, or this is not the file that was recorded";
-            let finding = self.tell(Severity::Damage, name, what);
+            let finding = self.tell(Severity::Damage, name.clone(), what);
             finding.means =
                 "pieces of logs are found by their own heads; records that are lost are listed below".into();
-            finding.advice = "restore a backup, if records are missing".into();
-        } else if rows.is_some_and(|rows| walked.iter().any(|row| rows.binary_search(row).is_err())) {
+            finding.advice = ADVICE.into();
+            for at in lost {
+                let finding = self.tell(Severity::Damage, name.clone(), "no piece of a log can be told here");
+                finding.at = Some(at);
+                finding.means = "records that are lost are listed below".into();
+                finding.advice = ADVICE.into();
+            }
+            return Ok(());
+        };
+        for row in rows.iter().filter(|row| walked.binary_search(row).is_err()) {
+            let finding = self.tell(Severity::Damage, name.clone(), "the head of a piece is damaged");
+            (finding.at, finding.log) = (Some(row.position), Some(row.log.0));
+            finding.means = "nothing is lost by that as long as the index is sound".into();
+            finding.advice = "test this machine's disk".into();
+        }
+        if walked.iter().any(|row| rows.binary_search(row).is_err()) {
             let finding = self.tell(Severity::Damage, name, "its index and its pieces contradict each other");
             finding.means = "both match their checksums".into();
             finding.advice = "report this".into();

@@ -1,7 +1,7 @@
 //! Opening a data directory: the table of logs, then the journal replayed over it, then the catalog's ledger. Restart
 //! reads the unsettled journal only: its time grows neither with the number of segments nor with the size of the data.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::io;
 use std::sync::Arc;
 
@@ -51,6 +51,8 @@ pub(super) struct Fold {
     pub table_frame: Option<FrameNo>,
     pub logs: BTreeMap<LogId, Found>,
     pub packs: PackList,
+    /// Removed: what the journal still says of them means nothing.
+    gone: BTreeSet<LogId>,
     /// Something was visited: the journal does begin with its first frame, or there is a table for what it lacks.
     begun: bool,
 }
@@ -59,12 +61,61 @@ impl Fold {
     pub fn of_table(stored: Stored) -> Fold {
         let table_frame = stored.bytes.is_some().then_some(stored.table.frame);
         let logs = stored.table.rows.into_iter().map(|(id, row)| (id, from_table(id, row))).collect();
-        Fold { table_frame, logs, packs: stored.table.packs, begun: false }
+        Fold { table_frame, logs, packs: stored.table.packs, gone: BTreeSet::new(), begun: false }
     }
 
     pub fn replay(&mut self, frame: &FrameIn) -> io::Result<()> {
         self.begin(frame.number)?;
-        replay(&mut self.logs, &mut self.packs, self.table_frame.unwrap_or(0), frame)
+        let damaged = |e: frame::Damaged| {
+            io::Error::new(io::ErrorKind::InvalidData, format!("journal frame {}: {}", frame.number, e.0))
+        };
+        let in_table = self.table_frame.is_some_and(|table| frame.number <= table);
+        match frame.kind {
+            frame::GROUP => {
+                let mut members = frame::decode_group(&frame.payload).map_err(damaged)?;
+                if sabotage::is(Bug::TornGroup) && members.len() > 1 {
+                    members.pop();
+                }
+                for (member, bytes) in members {
+                    // A log that the table does not know had been removed when it was written.
+                    if self.gone.contains(&member.log) || in_table && !self.logs.contains_key(&member.log) {
+                        continue;
+                    }
+                    let log = self.logs.entry(member.log).or_insert_with(empty);
+                    replay_member(log, frame.number, member, bytes)?;
+                }
+                Ok(())
+            }
+            frame::FACTS if in_table => Ok(()),
+            frame::FACTS => {
+                for fact in frame::decode_facts(&frame.payload).map_err(damaged)? {
+                    self.replay_fact(fact);
+                }
+                Ok(())
+            }
+            other => Err(io::Error::new(
+                io::ErrorKind::InvalidData,
+                format!("journal frame {} is of kind {other}, which this program does not know", frame.number),
+            )),
+        }
+    }
+
+    fn replay_fact(&mut self, fact: Fact) {
+        match fact {
+            Fact::Removed { log } => {
+                self.logs.remove(&log);
+                self.gone.insert(log);
+            }
+            Fact::Packs { added, removed } => {
+                self.packs.next = self.packs.next.max(added.map_or(0, |pack| pack.id + 1));
+                packs::replace(&mut self.packs.packs, |pack| pack.id, &removed, added);
+            }
+            Fact::Start { log, .. } | Fact::Epoch { log, .. } | Fact::Settled { log, .. }
+                if self.gone.contains(&log) => {}
+            Fact::Start { log, .. } | Fact::Epoch { log, .. } | Fact::Settled { log, .. } => {
+                replay_fact_of(log, self.logs.entry(log).or_insert_with(empty), fact);
+            }
+        }
     }
 
     /// Frame `first` is the first thing that is known of the journal. Journal files go only when a table stands for them.
@@ -128,41 +179,6 @@ fn from_table(id: LogId, row: Row) -> Found {
     Found { known: row.line.next, line: row.line, view: View { extents, settled, ..View::default() } }
 }
 
-fn replay(
-    found: &mut BTreeMap<LogId, Found>,
-    packs: &mut PackList,
-    table_frame: FrameNo,
-    frame: &FrameIn,
-) -> io::Result<()> {
-    let damaged = |e: frame::Damaged| {
-        io::Error::new(io::ErrorKind::InvalidData, format!("journal frame {}: {}", frame.number, e.0))
-    };
-    match frame.kind {
-        frame::GROUP => {
-            let mut members = frame::decode_group(&frame.payload).map_err(damaged)?;
-            if sabotage::is(Bug::TornGroup) && members.len() > 1 {
-                members.pop();
-            }
-            for (member, bytes) in members {
-                let log = found.entry(member.log).or_insert_with(empty);
-                replay_member(log, frame.number, member, bytes)?;
-            }
-            Ok(())
-        }
-        frame::FACTS if frame.number <= table_frame => Ok(()),
-        frame::FACTS => {
-            for fact in frame::decode_facts(&frame.payload).map_err(damaged)? {
-                replay_fact(found, packs, fact);
-            }
-            Ok(())
-        }
-        other => Err(io::Error::new(
-            io::ErrorKind::InvalidData,
-            format!("journal frame {} is of kind {other}, which this program does not know", frame.number),
-        )),
-    }
-}
-
 fn replay_member(log: &mut Found, frame: FrameNo, member: Member, bytes: Bytes) -> io::Result<()> {
     let header = batch::parse_header(&bytes).map_err(|e| {
         io::Error::new(io::ErrorKind::InvalidData, format!("log {}, offset {}: {e}", member.log, member.first))
@@ -183,15 +199,10 @@ fn replay_member(log: &mut Found, frame: FrameNo, member: Member, bytes: Bytes) 
     Ok(())
 }
 
-fn replay_fact(found: &mut BTreeMap<LogId, Found>, list: &mut PackList, fact: Fact) {
+fn replay_fact_of(id: LogId, log: &mut Found, fact: Fact) {
     match fact {
-        Fact::Packs { added, removed } => {
-            list.next = list.next.max(added.map_or(0, |pack| pack.id + 1));
-            packs::replace(&mut list.packs, |pack| pack.id, &removed, added);
-        }
-        Fact::Removed { log } => drop(found.remove(&log)),
-        Fact::Start { log, at } => {
-            let log = found.entry(log).or_insert_with(empty);
+        Fact::Removed { .. } | Fact::Packs { .. } => {}
+        Fact::Start { at, .. } => {
             log.line.start = log.line.start.max(at);
             log.line.next = log.line.next.max(at);
             let gone = log.view.extents.partition_point(|x| x.settled.end <= at);
@@ -202,8 +213,7 @@ fn replay_fact(found: &mut BTreeMap<LogId, Found>, list: &mut PackList, fact: Fa
             let kept = log.view.tail.front().map_or(at, |e| e.first.min(at));
             log.view.settled = log.view.settled.max(kept);
         }
-        Fact::Epoch { log, epoch, from } => {
-            let log = found.entry(log).or_insert_with(empty);
+        Fact::Epoch { epoch, from, .. } => {
             if log.line.epochs.is_empty() {
                 log.line.epochs.push((0, Offset(0)));
             }
@@ -211,8 +221,7 @@ fn replay_fact(found: &mut BTreeMap<LogId, Found>, list: &mut PackList, fact: Fa
                 log.line.epochs.push((epoch, from));
             }
         }
-        Fact::Settled { log: id, settled } => {
-            let log = found.entry(id).or_insert_with(empty);
+        Fact::Settled { settled, .. } => {
             if settled.end <= log.line.start {
                 return;
             }

@@ -6,6 +6,9 @@
 //! packs/<id, 16 hexadecimal digits>.pack
 //! ```
 
+#[cfg(test)]
+mod tests;
+
 use std::io;
 use std::ops::Range;
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError, RwLock};

@@ -23,6 +23,7 @@ mod world;
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 
+use interfluve::metrics;
 use world::{Deed, Plan, PowerOff, Told, World};
 
 fn number(name: &str) -> Option<u64> {
@@ -81,6 +82,10 @@ fn nothing_that_was_promised_is_broken() {
         wrong.join("\n")
     );
     assert!(acknowledged > 50 * seeds && reads > 50 * seeds, "the simulation does next to nothing");
+    let [packed, merged, lifted] =
+        [&metrics::PACKED_BYTES, &metrics::MERGED_BYTES, &metrics::LIFTED_BYTES].map(|counter| counter.value());
+    println!("{packed} bytes packed, {merged} merged, {lifted} lifted");
+    assert!(packed > 0 && merged > 0 && lifted > 0, "small logs are not packed, or nothing becomes of their packs");
 }
 
 /// Appends, settling, retention and changes of the catalog, each with the power off at every call of the disk in turn.

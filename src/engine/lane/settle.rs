@@ -119,8 +119,10 @@ impl Lane {
     }
 
     pub(super) fn record_settled(&mut self, done: Done) {
-        let mut facts: Vec<Fact> =
-            done.settled.iter().map(|(s, settled)| Fact::Settled { log: s.log, settled: *settled }).collect();
+        // Of a log that was removed meanwhile there is nothing to be remembered.
+        let known = |log| self.slots.get(&log).is_some_and(|slot| !slot.shared.view().removed);
+        let known = done.settled.iter().filter(|(s, _)| known(s.log));
+        let mut facts: Vec<Fact> = known.map(|(s, settled)| Fact::Settled { log: s.log, settled: *settled }).collect();
         facts.extend(done.pack.map(|pack| Fact::Packs { added: Some(pack), removed: Vec::new() }));
         self.send_facts(&facts, Then::Settled(done));
     }

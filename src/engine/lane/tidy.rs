@@ -2,6 +2,7 @@
 //! at a time; here it is only chosen and its outcome recorded.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::ops::Range;
 use std::sync::Arc;
 
 use super::{Lane, RETRY_MS, Task, Then};
@@ -55,8 +56,8 @@ impl State {
         }
     }
 
-    /// What is worth doing.
-    fn choose(&mut self) -> Option<Tidy> {
+    /// What is worth doing, where so much may be written.
+    fn choose(&mut self, room_bytes: u64) -> Option<Tidy> {
         let packs = self.packs.all();
         if packs.is_empty() {
             return None;
@@ -65,7 +66,10 @@ impl State {
         let bytes = |pack: &Arc<Pack>| if self.damaged.contains(&pack.info.id) { u64::MAX } else { pack.info.bytes };
         let sizes: Vec<u64> = packs.iter().map(bytes).collect();
         let live: Vec<Option<u64>> = packs.iter().map(|pack| self.sparse.get(&pack.info.id).copied()).collect();
-        if let Some(range) = pack::to_merge(&sizes).or_else(|| pack::to_rewrite(&live)) {
+        let merge = pack::to_merge(&sizes).filter(|range| sizes[range.clone()].iter().sum::<u64>() <= room_bytes);
+        let needed = |range: &Range<usize>| live[range.clone()].iter().flatten().sum::<u64>();
+        let rewrite = || pack::to_rewrite(&live).filter(|range| needed(range) <= room_bytes);
+        if let Some(range) = merge.or_else(rewrite) {
             return Some(Tidy::Merge(packs[range].to_vec(), self.take_id()));
         }
         let all: u64 = packs.iter().map(|pack| pack.info.bytes).sum();
@@ -83,7 +87,7 @@ impl Lane {
         if self.packs.tidying || self.stopping.is_some() {
             return;
         }
-        if let Some(tidy) = self.packs.choose() {
+        if let Some(tidy) = self.packs.choose(self.room_bytes) {
             self.packs.tidying = true;
             self.tasks.push(Task::Tidy(tidy, self.logs.clone()));
         }
