@@ -8,6 +8,7 @@ mod control;
 pub mod driver;
 pub mod fetch;
 pub mod frame;
+mod holes;
 pub mod lane;
 pub mod ledgers;
 mod maintain;

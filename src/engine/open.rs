@@ -8,6 +8,7 @@ use std::sync::Arc;
 use bytes::Bytes;
 
 use super::frame::{self, Fact, Member};
+use super::holes::Refill;
 use super::lane::Slot;
 use super::packs;
 use super::sabotage::{self, Bug};
@@ -41,6 +42,8 @@ pub(super) struct Found {
     pub line: Line,
     /// Up to here the table already knew the producers.
     known: Offset,
+    /// The line as it was before something was missing from the journal.
+    pub before_hole: Option<Box<Line>>,
     pub view: View,
 }
 
@@ -164,6 +167,10 @@ pub fn recover(
     recovery.bytes = report.bytes;
     recovery.torn_bytes = report.torn_bytes;
     recovery.logs = fold.logs.len();
+    if recovery.rotten > 0 {
+        let refill = Refill::new(disk, &fold.packs.packs);
+        fold.logs.iter_mut().for_each(|(id, found)| refill.refill(*id, found));
+    }
     let slots = fold.logs.into_iter().map(|(id, f)| (id, finish(id, f))).collect();
     Ok((journal, slots, fold.packs, recovery))
 }
@@ -176,7 +183,12 @@ fn from_table(id: LogId, row: Row) -> Found {
         .collect::<Vec<_>>();
     // Not the start: a batch that straddles it may still stand in the journal alone.
     let settled = extents.last().map_or(Offset(0), |x| x.settled.end);
-    Found { known: row.line.next, line: row.line, view: View { extents, settled, ..View::default() } }
+    Found {
+        known: row.line.next,
+        before_hole: None,
+        line: row.line,
+        view: View { extents, settled, ..View::default() },
+    }
 }
 
 fn replay_member(log: &mut Found, frame: FrameNo, member: Member, bytes: Bytes) -> io::Result<()> {
@@ -188,6 +200,9 @@ fn replay_member(log: &mut Found, frame: FrameNo, member: Member, bytes: Bytes) 
     // What the table knew already is decided by what it knew last: no more than the start of the log is certain of it.
     let mut stable = log.line.start;
     if member.first >= log.known {
+        if member.first > log.line.next && log.before_hole.is_none() {
+            log.before_hole = Some(Box::new(log.line.clone()));
+        }
         log.line.place(&header, effect, member.first, member.arrived);
         stable = log.line.transactions.stable(end);
     }
@@ -240,7 +255,7 @@ fn replay_fact_of(id: LogId, log: &mut Found, fact: Fact) {
 }
 
 fn empty() -> Found {
-    Found { line: Line::default(), known: Offset(0), view: View::default() }
+    Found { line: Line::default(), known: Offset(0), before_hole: None, view: View::default() }
 }
 
 fn finish(id: LogId, found: Found) -> Slot {

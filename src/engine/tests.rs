@@ -499,14 +499,9 @@ async fn a_reader_before_a_hole_goes_on_behind_it() {
     for value in [&b"first"[..], b"second", b"third", b"fourth"] {
         put(&engine, log, value, 1).await;
     }
-    let name = format!("journal/{}", disk.list("journal").unwrap().into_iter().next().unwrap());
     engine.close().await;
     let disk = disk.kill();
-    let file = disk.open(&name, Open::Read).unwrap();
-    let mut bytes = vec![0; file.len().unwrap() as usize];
-    file.read_at(&mut bytes, 0).unwrap();
-    let at = bytes.windows(6).position(|w| w == b"second").unwrap();
-    disk.flip(&name, 8 * at as u64).unwrap();
+    spoil_journal(&disk, b"second");
     let options =
         Options { lane: lane::Limits { settle_bytes: 1, tail_bytes: 1, ..small().lane }, ..Options::default() };
     let engine = open(&disk, options).await;
@@ -521,6 +516,49 @@ async fn a_reader_before_a_hole_goes_on_behind_it() {
         tokio::task::yield_now().await;
     }
     engine.close().await;
+}
+
+/// A file of this directory that holds these bytes, and where.
+fn holding(disk: &MemDisk, dir: &str, what: &[u8]) -> Option<(String, usize)> {
+    disk.list(dir).unwrap_or_default().into_iter().find_map(|name| {
+        let name = format!("{dir}/{name}");
+        let file = disk.open(&name, Open::Read).unwrap();
+        let mut bytes = vec![0; file.len().unwrap() as usize];
+        file.read_at(&mut bytes, 0).unwrap();
+        bytes.windows(what.len()).position(|w| w == what).map(|at| (name, at))
+    })
+}
+
+/// Flips a bit of the first frame of the journal that holds these bytes.
+fn spoil_journal(disk: &MemDisk, what: &[u8]) {
+    let (name, at) = holding(disk, "journal", what).unwrap();
+    disk.flip(&name, 8 * at as u64).unwrap();
+}
+
+#[tokio::test]
+async fn a_settled_batch_is_known_to_be_there_though_its_frame_is_damaged() {
+    const PRODUCER: i64 = 0x1122_3344_5566_7788;
+    for (pack_bytes, dir) in [(0, "logs/{}"), (1_000, "packs")] {
+        let disk = MemDisk::faulty();
+        let at_once =
+            Options { lane: lane::Limits { settle_bytes: 1, pack_bytes, ..small().lane }, ..Options::default() };
+        let engine = open(&disk, at_once.clone()).await;
+        let log = new_stream(&engine, "s", 1, &[]).await.logs[0];
+        put(&engine, log, b"before", 1).await;
+        let first = engine.append(group(log, numbered(PRODUCER, 0)), Permit::default()).await.unwrap()[0].first;
+        while holding(&disk, &dir.replace("{}", &log.to_string()), &PRODUCER.to_be_bytes()).is_none() {
+            tokio::task::yield_now().await;
+        }
+        put(&engine, log, b"behind", 1).await;
+        engine.close().await;
+        let disk = disk.kill();
+        spoil_journal(&disk, &PRODUCER.to_be_bytes());
+        let engine = open(&disk, at_once).await;
+        let again = engine.append(group(log, numbered(PRODUCER, 0)), Permit::default()).await.unwrap()[0];
+        assert_eq!((again.duplicate, again.first), (true, first), "{dir}");
+        assert_eq!(all(&engine, log, Offset(0)).await.len(), 3, "{dir}");
+        engine.close().await;
+    }
 }
 
 #[tokio::test]
