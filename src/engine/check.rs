@@ -21,7 +21,7 @@ use super::sweep::{self, Use};
 use super::table;
 use super::vault::Segment;
 use super::verify::{self, Flaw, Proven};
-use super::window::read_or_damaged;
+use super::window::{Gapped, read_if_there};
 use crate::ids::{LogId, Offset};
 use crate::ledger::{Machine, Record};
 use crate::log::pack;
@@ -370,17 +370,18 @@ impl Check<'_> {
             Err(e) => return Err(e),
         };
         self.report.packs += 1;
+        let file = Gapped(&*file);
         let mut head = [0; pack::HEAD_BYTES];
-        if !read_or_damaged(&*file, &mut head, 0)? || head != pack::head(info.id) {
+        if !read_if_there(&file, &mut head, 0)? || head != pack::head(info.id) {
             let finding = self.tell(Severity::Damage, name.clone(), "it does not begin as a pack does");
             finding.at = Some(0);
             finding.means = "nothing is lost by that: what it holds is found by its index".into();
             finding.advice = "test this machine's disk".into();
         }
         let mut lost = Vec::new();
-        let walked = packs::walk(&*file, info.bytes, &mut |range| lost.push(range.start))?;
-        let rows = match packs::read_index(&*file, info)? {
-            Some((tail, fences)) => packs::read_groups(&*file, &tail, &fences, 0..fences.len())?,
+        let walked = packs::walk(&file, info.bytes, &mut |range| lost.push(range.start))?;
+        let rows = match packs::read_index(&file, info)? {
+            Some((tail, fences)) => packs::read_groups(&file, &tail, &fences, 0..fences.len())?,
             None => None,
         };
         const ADVICE: &str = "restore a backup, if records are missing";

@@ -175,7 +175,8 @@ fn unreadable(plan: &Plan, from: Offset, error: &io::Error) -> Error {
 
 /// Whether the bytes are there and say nothing, or are not there; anything else may be otherwise when it is tried again.
 pub(super) fn is_damage(error: &io::Error) -> bool {
-    matches!(error.kind(), io::ErrorKind::InvalidData | io::ErrorKind::UnexpectedEof)
+    use io::ErrorKind::{InvalidData, NotFound, UnexpectedEof};
+    matches!(error.kind(), InvalidData | NotFound | UnexpectedEof)
 }
 
 /// Reads a segment from an offset on; goes on behind damaged batches until something sound is found or it ends.

@@ -14,7 +14,7 @@ use std::ops::Range;
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError, RwLock};
 
 use super::frame::{PackInfo, Settled};
-use super::window::read_or_damaged;
+use super::window::read_if_there;
 use crate::ids::{LogId, Offset};
 use crate::log::pack::{self, Fence, PIECE_HEAD_BYTES, Row, TAIL_BYTES, Tail};
 use crate::metrics;
@@ -147,10 +147,10 @@ fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
 pub fn read_index(file: &dyn File, info: &PackInfo) -> io::Result<Option<(Tail, Vec<Fence>)>> {
     let mut bytes = [0; TAIL_BYTES];
     let Some(tail_at) = info.bytes.checked_sub(TAIL_BYTES as u64) else { return Ok(None) };
-    let tail = read_or_damaged(file, &mut bytes, tail_at)?.then(|| Tail::of(&bytes, info.bytes)).flatten();
+    let tail = read_if_there(file, &mut bytes, tail_at)?.then(|| Tail::of(&bytes, info.bytes)).flatten();
     let Some(tail) = tail.filter(|tail| (tail.id, tail.seal) == (info.id, info.seal)) else { return Ok(None) };
     let mut bytes = vec![0; (info.bytes - tail.fences_at()) as usize];
-    let fences = read_or_damaged(file, &mut bytes, tail.fences_at())?.then(|| pack::fences(&bytes, &tail)).flatten();
+    let fences = read_if_there(file, &mut bytes, tail.fences_at())?.then(|| pack::fences(&bytes, &tail)).flatten();
     Ok(fences.map(|fences| (tail, fences)))
 }
 
@@ -166,7 +166,7 @@ pub fn read_groups(
     }
     let (from, to) = (tail.group(groups.start).start, tail.group(groups.end - 1).end);
     let mut bytes = vec![0; (to - from) as usize];
-    if !read_or_damaged(file, &mut bytes, from)? {
+    if !read_if_there(file, &mut bytes, from)? {
         return Ok(None);
     }
     let rows = groups.map(|n| {
@@ -197,7 +197,7 @@ fn next_piece(file: &dyn File, mut at: u64, bytes: u64) -> io::Result<Option<Row
     let mut many = PIECE_HEAD_BYTES;
     while at + PIECE_HEAD_BYTES as u64 <= bytes {
         let mut window = vec![0; many.min((bytes - at) as usize)];
-        if read_or_damaged(file, &mut window, at)? {
+        if read_if_there(file, &mut window, at)? {
             let here = |skip: &usize| pack::piece(&window[*skip..]).filter(|r| r.position == at + *skip as u64);
             let skips = window.len() - PIECE_HEAD_BYTES + 1;
             if let Some(row) = (0..skips).find_map(|skip| here(&skip)).filter(|row| row.ends() <= bytes) {

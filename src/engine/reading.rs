@@ -9,7 +9,7 @@ use bytes::{Bytes, BytesMut};
 
 use super::frame::Settled;
 use super::vault::{Place, Segment, Vault};
-use super::window::{Window, read_or_damaged};
+use super::window::{Window, read_if_there};
 use crate::ids::{LogId, Offset, Timestamp};
 use crate::log::segment::{Head, Slot};
 use crate::metrics;
@@ -188,7 +188,7 @@ impl Vault {
         let (mut slots, mut markers) = (Vec::new(), 0);
         while at < end {
             let mut bytes = [0; batch::HEADER_BYTES];
-            let fits = end - at >= bytes.len() as u64 && read_or_damaged(&*records, &mut bytes, at)?;
+            let fits = end - at >= bytes.len() as u64 && read_if_there(&*records, &mut bytes, at)?;
             let header = fits.then(|| batch::parse_header(&bytes).ok()).flatten().filter(|h| {
                 let base = h.base_offset as u64;
                 let ends = base.checked_add(h.offsets()).is_some_and(|ends| ends <= head.end.0);

@@ -10,6 +10,7 @@ use bytes::{Bytes, BytesMut};
 use crate::engine::frame::{Filed, Settled};
 use crate::engine::packs::Packs;
 use crate::engine::vault::Segment;
+use crate::engine::window::read_or_damaged;
 use crate::ids::{LogId, Offset, Timestamp};
 use crate::log::segment::{self, HEAD_BYTES, Head, Slot};
 use crate::record::batch;
@@ -168,14 +169,14 @@ impl Check<'_> {
         while self.at.side_bytes < side_end {
             let at = self.at.side_bytes;
             let mut head_bytes = [0; HEAD_BYTES];
-            let fits = side_end - at >= HEAD_BYTES as u64 && read_at(side, &mut head_bytes, at)?;
+            let fits = side_end - at >= HEAD_BYTES as u64 && read_or_damaged(side, &mut head_bytes, at)?;
             let head = fits.then(|| segment::head(&head_bytes)).flatten();
             let Some(head) = head.filter(|h| self.plausible(h, side_end - at)) else {
                 self.flaw(1, Some(at), None, "the entry that begins here is damaged");
                 return Ok(());
             };
             let mut entry = BytesMut::zeroed(head.entry_bytes as usize);
-            let whole = read_at(side, &mut entry, at)?;
+            let whole = read_or_damaged(side, &mut entry, at)?;
             (self.read)(u64::from(head.entry_bytes));
             match segment::slots(&entry.freeze()).filter(|_| whole) {
                 Some((head, slots)) => self.entry(records, records_end, at, &head, &slots)?,
@@ -224,7 +225,7 @@ impl Check<'_> {
                 break;
             }
             let mut buffer = BytesMut::zeroed(bytes as usize);
-            let readable = read_at(file, &mut buffer, batch_at)?;
+            let readable = read_or_damaged(file, &mut buffer, batch_at)?;
             (self.read)(bytes);
             let mut buffer = buffer.freeze();
             for (i, slot) in slots.iter().enumerate().take(to).skip(from) {
@@ -277,7 +278,7 @@ impl Check<'_> {
         let mut at = self.at.bytes;
         while at < end {
             let mut head = [0; batch::HEADER_BYTES];
-            let fits = end - at >= head.len() as u64 && read_at(file, &mut head, at)?;
+            let fits = end - at >= head.len() as u64 && read_or_damaged(file, &mut head, at)?;
             let header = fits.then(|| batch::parse_header(&head).ok()).flatten();
             let Some(header) = header.filter(|h| u64::from(h.bytes) <= (end - at).min(BATCH_MAX_BYTES)) else {
                 let lost = self.at.end.0..self.reach.end.0;
@@ -290,7 +291,7 @@ impl Check<'_> {
                 return Ok(());
             };
             let mut bytes = BytesMut::zeroed(header.bytes as usize);
-            let readable = read_at(file, &mut bytes, at)?;
+            let readable = read_or_damaged(file, &mut bytes, at)?;
             (self.read)(u64::from(header.bytes));
             let (first, next) =
                 (header.base_offset as u64, (header.base_offset as u64).saturating_add(header.offsets()));
@@ -337,14 +338,4 @@ fn judge(bytes: &Bytes, slot: &Slot) -> Result<Offset, String> {
         return Err(format!("says it begins at offset {}, its sidecar says {}", header.base_offset, slot.first));
     }
     Ok(slot.first.plus(header.offsets()))
-}
-
-/// Fills `buf`; false where the disk has the file and cannot read it.
-fn read_at(file: &dyn File, buf: &mut [u8], at: u64) -> io::Result<bool> {
-    match file.read_exact_at(buf, at) {
-        Ok(()) => Ok(true),
-        Err(e) if e.kind() == io::ErrorKind::UnexpectedEof => Ok(false),
-        Err(e) if e.raw_os_error() == Some(rustix::io::Errno::IO.raw_os_error()) => Ok(false),
-        Err(e) => Err(e),
-    }
 }

@@ -1,5 +1,5 @@
-//! Reading a sidecar entry by entry through one part of it in memory. What cannot be read is told as not being there:
-//! whether that is damage, the caller knows.
+//! Reading a sidecar entry by entry through one part of it in memory, and bytes that may not be there: whether that is
+//! damage, the caller knows.
 
 use std::io;
 
@@ -27,7 +27,7 @@ impl Window {
         Ok(self.hold(side, at, u64::from(head.entry_bytes), end)?.and_then(|bytes| segment::slots(&bytes)))
     }
 
-    /// So many bytes from a place on; `None` where the file has no such bytes or the disk cannot read them.
+    /// So many bytes from a place on; `None` where the file has no such bytes.
     fn hold(&mut self, side: &dyn File, at: u64, bytes: u64, end: u64) -> io::Result<Option<Bytes>> {
         if at + bytes > end {
             return Ok(None);
@@ -35,9 +35,9 @@ impl Window {
         if at < self.at || at + bytes > self.at + self.bytes.len() as u64 {
             let take = bytes.max(SIDE_READ_BYTES as u64).min(end - at);
             let mut window = BytesMut::zeroed(take as usize);
-            if !read_or_damaged(side, &mut window, at)? {
+            if !read_if_there(side, &mut window, at)? {
                 window.truncate(bytes as usize);
-                if !read_or_damaged(side, &mut window, at)? {
+                if !read_if_there(side, &mut window, at)? {
                     return Ok(None);
                 }
             }
@@ -48,12 +48,52 @@ impl Window {
     }
 }
 
-/// Fills `buf`; false where the file is too short or the disk cannot read it.
-pub fn read_or_damaged(file: &dyn File, buf: &mut [u8], at: u64) -> io::Result<bool> {
+/// Fills `buf`; false where the file is too short. A disk that cannot read says nothing about the bytes: an error.
+pub fn read_if_there(file: &dyn File, buf: &mut [u8], at: u64) -> io::Result<bool> {
     match file.read_exact_at(buf, at) {
         Ok(()) => Ok(true),
         Err(e) if e.kind() == io::ErrorKind::UnexpectedEof => Ok(false),
-        Err(e) if e.raw_os_error() == Some(rustix::io::Errno::IO.raw_os_error()) => Ok(false),
         Err(e) => Err(e),
+    }
+}
+
+/// The same for who looks for damage, or has to go on without: what the disk cannot read counts as not there.
+pub fn read_or_damaged(file: &dyn File, buf: &mut [u8], at: u64) -> io::Result<bool> {
+    read_if_there(&Gapped(file), buf, at)
+}
+
+/// A file that is read only, in which what the disk cannot read counts as not there.
+pub struct Gapped<'f>(pub &'f dyn File);
+
+impl File for Gapped<'_> {
+    fn read_at(&self, buf: &mut [u8], at: u64) -> io::Result<usize> {
+        match self.0.read_at(buf, at) {
+            Err(e) if e.raw_os_error() == Some(rustix::io::Errno::IO.raw_os_error()) => Ok(0),
+            read => read,
+        }
+    }
+
+    fn len(&self) -> io::Result<u64> {
+        self.0.len()
+    }
+
+    fn write_at(&self, _: &[&[u8]], _: u64) -> io::Result<()> {
+        Err(io::ErrorKind::Unsupported.into())
+    }
+
+    fn sync(&self) -> io::Result<()> {
+        Err(io::ErrorKind::Unsupported.into())
+    }
+
+    fn set_len(&self, _: u64) -> io::Result<()> {
+        Err(io::ErrorKind::Unsupported.into())
+    }
+
+    fn allocate(&self, _: u64) -> io::Result<()> {
+        Err(io::ErrorKind::Unsupported.into())
+    }
+
+    fn reread(&self, _: u64) -> io::Result<()> {
+        Err(io::ErrorKind::Unsupported.into())
     }
 }

@@ -436,7 +436,7 @@ impl Reader {
                 *at = bounds.start.0;
             }
             // Without power nothing can be read.
-            Err(Error::Corrupt { .. } | Error::Unreadable { .. }) if stage.disk.is_off() => {}
+            Err(Error::Unreadable { .. }) if stage.disk.is_off() => {}
             Err(Error::Corrupt { first, end }) => {
                 if model.logs.get(&log).is_some_and(|past| !past.is_rot(first.0..end.0)) {
                     model.blame(format!("log {log}: {first}..{end} is said to be damaged and is not"));

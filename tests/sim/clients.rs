@@ -226,7 +226,7 @@ impl KafkaReader {
             }
             OUT_OF_RANGE => *at = stage.engine.bounds(log).map_or(0, |bounds| bounds.start.0 as i64),
             // Without power nothing can be read.
-            CORRUPT if stage.disk.is_off() => {}
+            STORAGE if stage.disk.is_off() => {}
             CORRUPT => {
                 if model.logs.get(&log).is_some_and(|past| !past.rot.contains(&(*at as u64))) {
                     model.blame(format!("log {log}: offset {at} is said to be damaged and is not"));
@@ -521,7 +521,7 @@ pub async fn step(
             place.ended = place.iterator.is_none();
             let records = answer["Records"].as_array().expect("a list");
             let start = stage.engine.bounds(log).map_or(0, |bounds| bounds.start.0);
-            let from = From { stream, no, log, start: start.max(shard.start.0), off: stage.disk.is_off() };
+            let from = From { stream, no, log, start: start.max(shard.start.0) };
             let mut model = stage.model();
             for record in records {
                 take(&mut model, &from, place, record, out);
@@ -537,7 +537,8 @@ pub async fn step(
 
 fn refused(stage: &Stage, log: LogId, place: &mut Place, failure: &Failure) {
     place.iterator = None;
-    let failed = stage.engine.failure().is_some();
+    // Without power nothing can be read.
+    let failed = stage.engine.failure().is_some() || stage.disk.is_off();
     let mut model = stage.model();
     let expected = match failure.kind {
         "ExpiredIteratorException" => true,
@@ -560,12 +561,10 @@ struct From<'s> {
     no: ShardNo,
     log: LogId,
     start: u64,
-    /// Without power nothing can be read, and readers step over it.
-    off: bool,
 }
 
 fn take(model: &mut Model, from: &From<'_>, place: &mut Place, record: &Value, out: &mut Vec<ShownRecord>) {
-    let From { stream, no, log, start, off } = *from;
+    let From { stream, no, log, start } = *from;
     let number = record["SequenceNumber"].as_str().unwrap_or_default();
     let Some((_, offset)) = place_of(stream, &shard_id(no), number) else {
         model.blame(format!("log {log}: {number} is no number of shard {}", no.0));
@@ -578,7 +577,7 @@ fn take(model: &mut Model, from: &From<'_>, place: &mut Place, record: &Value, o
         out.push((offset, id, arrived));
     }
     let next = place.next.max(start);
-    let gap = offset > next && !off && !model.logs.get(&log).is_some_and(|past| past.is_rot(next..offset));
+    let gap = offset > next && !model.logs.get(&log).is_some_and(|past| past.is_rot(next..offset));
     if offset < place.next || gap {
         model.blame(format!("log {log}: a reader of shard {} was at {}, then {offset}", no.0, place.next));
     }

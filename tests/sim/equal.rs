@@ -99,7 +99,7 @@ async fn read_kafka(
         let records = match data.error_code {
             0 => data.records.map(|rope| rope.into_bytes()).unwrap_or_default(),
             // A consumer can do no more than to go on behind it.
-            CORRUPT if !stage.disk.is_off() => {
+            CORRUPT => {
                 at += 1;
                 continue;
             }

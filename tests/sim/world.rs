@@ -540,7 +540,7 @@ async fn read_all(stage: &Stage, log: LogId, ended: Ended) -> Option<Found> {
         let fetch = Fetch { reads: vec![read], min_bytes: 0, max_bytes: 5_000, deadline: Timestamp(0) };
         let page = match engine.fetch(fetch).await.remove(0) {
             Ok(page) => page,
-            Err(Error::Corrupt { .. } | Error::Unreadable { .. }) if stage.disk.is_off() => return None,
+            Err(Error::Unreadable { .. }) if stage.disk.is_off() => return None,
             Err(Error::Corrupt { first, end }) => {
                 stage.model().note(format!("log {log}: {first}..{end} is damaged"));
                 holes.push((first.0, end.0));
