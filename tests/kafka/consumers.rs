@@ -267,7 +267,7 @@ fn classic(member: &str, owned: &[i32]) -> JoinGroupRequest {
     JoinGroupRequest::default()
         .with_group_id(group_id("g"))
         .with_member_id(text(member))
-        .with_session_timeout_ms(10_000)
+        .with_session_timeout_ms(1_000_000)
         .with_rebalance_timeout_ms(60_000)
         .with_protocol_type(text("consumer"))
         .with_protocols(vec![protocol])

@@ -276,6 +276,11 @@ impl Alarms {
         self.heap.push(Reverse((at, alarm)));
     }
 
+    #[cfg(test)]
+    pub fn count(&self) -> usize {
+        self.heap.len()
+    }
+
     pub fn next(&self) -> Option<Timestamp> {
         self.heap.peek().map(|Reverse((at, _))| *at)
     }

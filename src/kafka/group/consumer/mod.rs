@@ -7,6 +7,10 @@
 //! ```
 //! Assignments of small groups are computed at once. A large group's is a [`Job`] outside the machine: while it runs,
 //! heartbeats are answered from the targets there are, joins wait for it, and whatever changes meanwhile is one next job.
+//!
+//! Four things are otherwise than in Kafka 4.4: there is no least time between two assignments; expressions are resolved
+//! whenever the streams have changed, and not by a timer; all that the members of one group say about themselves, and how
+//! many expressions they use, has a limit (GROUP_MAX_SIZE_REACHED); and a group cannot have settings of its own.
 
 pub mod assign;
 mod classic;
@@ -207,6 +211,8 @@ struct Session {
     armed: Option<Timestamp>,
     /// When it must have given back what it was told to give back; in the classic protocol, have joined or synced.
     late: Option<Timestamp>,
+    /// The earliest alarm that is set for that.
+    late_armed: Option<Timestamp>,
 }
 
 /// Before anyone has shown the machine what streams there are.

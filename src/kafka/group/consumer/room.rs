@@ -25,6 +25,8 @@ pub(in crate::kafka::group) struct Room<'a> {
     pub out: &'a mut Out,
 }
 
+/// The longest that an alarm is set for ahead.
+const LATE_ALARM_MS: i64 = 300_000;
 /// Records of one member whose keys name it and the group.
 const KEYS: usize = 4;
 
@@ -106,9 +108,13 @@ impl Room<'_> {
             beat.member = format!("{:032x}", beat.fresh).into();
         }
         let id = beat.member.clone();
-        self.fits(&beat)?;
+        let holder = beat.instance.as_ref().and_then(|instance| self.group.instance(instance));
+        let old = self.group.members.get(&id).or_else(|| self.group.members.get(holder?)).cloned();
+        let member = merged(&beat, old.as_deref());
+        self.has_room(&id, old.as_deref(), &member)?;
         self.admit(&beat)?;
-        self.update(&beat);
+        // Another subscription is a new question.
+        self.set(&id, member);
         let is_planned = self.plan();
         self.touch(&id);
         if !is_planned && beat.epoch == 0 {
@@ -121,14 +127,7 @@ impl Room<'_> {
         Ok(Answer::Now(self.step(&id, beat.owned.as_ref(), is_full)))
     }
 
-    /// Whether what the member says about itself can be kept beside all the others.
-    fn fits(&self, beat: &Beat) -> Result<(), Refused> {
-        let holder = beat.instance.as_ref().and_then(|instance| self.group.instance(instance));
-        let old = self.group.members.get(&beat.member).or_else(|| self.group.members.get(holder?));
-        self.has_room(&beat.member, old.map(|old| &**old), &self.merged(beat, old.map(|old| &**old)))
-    }
-
-    /// `old`: whose room it takes.
+    /// Whether what a member says about itself can be kept beside all the others; `old`: whose room it takes.
     pub(super) fn has_room(&self, id: &Name, old: Option<&Member>, member: &Member) -> Result<(), Refused> {
         // Its id, and the keys of its records.
         let keys = |id: &Name| KEYS * (self.name.len() + id.len());
@@ -212,35 +211,6 @@ impl Room<'_> {
         self.put(Change::TargetOf(new.clone(), Some(target.unwrap_or_default())));
         let current = Current { assigned, ..Current::default() };
         self.put(Change::Current(new.clone(), Some(Arc::new(current))));
-    }
-
-    /// What the member says about itself now, and what it said before where it says nothing.
-    fn merged(&self, beat: &Beat, from: Option<&Member>) -> Member {
-        let mut topics = beat.topics.clone().or_else(|| from.map(|m| m.topics.clone())).unwrap_or_default();
-        topics.sort();
-        topics.dedup();
-        let regex = match &beat.regex {
-            Some(regex) => Some(regex.clone()).filter(|regex| !regex.is_empty()),
-            None => from.and_then(|m| m.regex.clone()),
-        };
-        Member {
-            instance: beat.instance.clone().or_else(|| from.and_then(|m| m.instance.clone())),
-            rack: beat.rack.clone().or_else(|| from.and_then(|m| m.rack.clone())),
-            client_id: beat.client_id.clone(),
-            client_host: beat.client_host.clone(),
-            topics,
-            regex,
-            rebalance_timeout_ms: beat.rebalance_timeout_ms.or(from.map(|m| m.rebalance_timeout_ms)).unwrap_or(-1),
-            assignor: beat.assignor.clone().or_else(|| from.and_then(|m| m.assignor.clone())),
-            classic: None,
-        }
-    }
-
-    /// Another subscription is a new question.
-    fn update(&mut self, beat: &Beat) {
-        let old = self.group.members.get(&beat.member).cloned();
-        let member = self.merged(beat, old.as_deref());
-        self.set(&beat.member, member);
     }
 
     pub(super) fn set(&mut self, id: &Name, member: Member) {
@@ -446,7 +416,7 @@ impl Room<'_> {
     }
 
     fn extend(&mut self, id: &Name, deadline: Timestamp) {
-        let session = Session { deadline, armed: None, late: None };
+        let session = Session { deadline, armed: None, late: None, late_armed: None };
         let session = self.live.members.entry(id.clone()).or_insert(session);
         session.deadline = deadline;
         if session.armed.is_none_or(|armed| armed > deadline) {
@@ -470,9 +440,20 @@ impl Room<'_> {
     pub(super) fn late(&mut self, id: &Name) {
         let Some(session) = self.live.members.get_mut(id) else { return };
         let timeout_ms = self.group.members.get(id).map_or(0, |member| i64::from(member.rebalance_timeout_ms.max(0)));
-        let at = self.now.plus_ms(timeout_ms);
-        session.late = Some(at);
-        self.alarms.set(at, Alarm::Revoke { group: self.name.clone(), member: id.clone() });
+        session.late = Some(self.now.plus_ms(timeout_ms));
+        self.arm_late(id);
+    }
+
+    /// The client chooses its timeout, which may be days: the alarm is set for a while at a time, so that what is left of
+    /// members that have gone is soon forgotten.
+    fn arm_late(&mut self, id: &Name) {
+        let Some(session) = self.live.members.get_mut(id) else { return };
+        let Some(late) = session.late else { return };
+        let at = late.min(self.now.plus_ms(LATE_ALARM_MS));
+        if session.late_armed.is_none_or(|armed| armed > at) {
+            session.late_armed = Some(at);
+            self.alarms.set(at, Alarm::Revoke { group: self.name.clone(), member: id.clone() });
+        }
     }
 
     /// It has done it.
@@ -499,15 +480,40 @@ impl Room<'_> {
     }
 
     pub fn revoking_ended(&mut self, at: Timestamp, id: &Name) {
-        let late = self.live.members.get(id).and_then(|session| session.late);
-        if late == Some(at) && self.group.members.contains_key(id) {
-            self.fence(id);
+        let session = self.live.members.get_mut(id).filter(|session| session.late_armed == Some(at));
+        let Some(session) = session else { return };
+        session.late_armed = None;
+        match session.late {
+            Some(late) if late <= self.now && self.group.members.contains_key(id) => self.fence(id),
+            _ => self.arm_late(id),
         }
     }
 
     pub(super) fn put(&mut self, change: Change) {
         self.group.apply(&change);
         self.out.push(Step::Write(Record::Consumer { group: self.name.clone(), change }));
+    }
+}
+
+/// What the member says about itself now, and what it said before where it says nothing.
+fn merged(beat: &Beat, from: Option<&Member>) -> Member {
+    let mut topics = beat.topics.clone().or_else(|| from.map(|m| m.topics.clone())).unwrap_or_default();
+    topics.sort();
+    topics.dedup();
+    let regex = match &beat.regex {
+        Some(regex) => Some(regex.clone()).filter(|regex| !regex.is_empty()),
+        None => from.and_then(|m| m.regex.clone()),
+    };
+    Member {
+        instance: beat.instance.clone().or_else(|| from.and_then(|m| m.instance.clone())),
+        rack: beat.rack.clone().or_else(|| from.and_then(|m| m.rack.clone())),
+        client_id: beat.client_id.clone(),
+        client_host: beat.client_host.clone(),
+        topics,
+        regex,
+        rebalance_timeout_ms: beat.rebalance_timeout_ms.or(from.map(|m| m.rebalance_timeout_ms)).unwrap_or(-1),
+        assignor: beat.assignor.clone().or_else(|| from.and_then(|m| m.assignor.clone())),
+        classic: None,
     }
 }
 

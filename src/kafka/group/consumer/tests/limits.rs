@@ -92,6 +92,31 @@ fn expressions_mean_what_they_mean_to_re2() {
 }
 
 #[test]
+fn a_member_that_is_told_to_give_back_again_and_again_sets_one_alarm() {
+    let mut bench = bench(T);
+    let patient = |member: &str| Beat { rebalance_timeout_ms: Some(i32::MAX), ..joining(member, &["t"]) };
+    beat(&mut bench, patient("a")).expect("joined");
+    let mut owned: Vec<i32> = vec![0, 1, 2, 3];
+    let mut epoch = 1;
+    for _ in 0..50 {
+        beat(&mut bench, patient("b")).expect("joined");
+        let mut told = beat(&mut bench, again("a", epoch, Some(&[(1, &owned)]))).expect("told to give back");
+        beat(&mut bench, again("b", -1, None)).expect("left");
+        for _ in 0..3 {
+            owned = told.assignment.take().map_or(owned, |given| given.into_values().flatten().collect());
+            told = beat(&mut bench, again("a", told.epoch, Some(&[(1, &owned)]))).expect("heard");
+        }
+        owned = told.assignment.take().map_or(owned, |given| given.into_values().flatten().collect());
+        epoch = told.epoch;
+    }
+    assert_eq!(owned, [0, 1, 2, 3]);
+    // One for each session of `b`, one for the session of `a`, one for what it gives back, one for chores.
+    assert!(bench.scratch.alarms.count() <= 54, "{} alarms", bench.scratch.alarms.count());
+    bench.pass(44_000);
+    assert!(beat(&mut bench, again("a", epoch, None)).is_ok());
+}
+
+#[test]
 fn sessions_that_end_together_are_seen_to_in_pieces() {
     let mut bench = bench(T);
     for nth in 0..700 {
