@@ -1,7 +1,8 @@
 //! The catalog: streams, their logs, shards and settings. An immutable picture that is replaced at every change; the
 //! changes are decided here, as a machine whose memory is the `__catalog` log.
 
-use std::collections::BTreeMap;
+use std::cmp::Reverse;
+use std::collections::{BTreeMap, BinaryHeap};
 use std::sync::Arc;
 
 use super::Error;
@@ -258,22 +259,25 @@ impl Catalog {
         let mut grown = Stream::clone(stream);
         let mut created_s = self.next_second(&stream.name, now);
         let mut next_log = self.next_log.max(FIRST_LOG);
+        let cuts: BTreeMap<LogId, Offset> = cuts.iter().copied().collect();
+        let width = |s: &Shard| (s.last_key - s.first_key, Reverse(s.no));
+        let open = grown.shards.iter().enumerate().filter(|(_, s)| s.end.is_none());
+        let mut widest: BinaryHeap<_> = open.map(|(at, s)| (width(s), at)).collect();
+        let mut number = grown.shards.iter().map(|s| s.no.0).max().unwrap_or(0) + 1;
         while (grown.logs.len() as u32) < logs {
-            let open = grown.shards.iter().filter(|s| s.end.is_none());
-            let widest = open.max_by_key(|s| (s.last_key - s.first_key, std::cmp::Reverse(s.no)));
-            let Some(parent) = widest.map(|s| s.no) else {
+            let Some((_, at)) = widest.pop() else {
                 return Err(Error::Invalid("no shard of the stream is open".into()));
             };
-            let number = grown.shards.iter().map(|s| s.no.0).max().unwrap_or(0) + 1;
             let upper_log = grown.logs.len() as u32;
-            let Some(shard) = grown.shards.iter_mut().find(|s| s.no == parent) else { continue };
+            let shard = &mut grown.shards[at];
+            let parent = shard.no;
             if shard.first_key == shard.last_key {
                 return Err(Error::Invalid("the stream's shards cannot be split further".into()));
             }
             created_s = created_s.max(shard.created_s + 1);
             let log = stream.logs.get(shard.log as usize);
-            let cut = match (log, cuts.iter().find(|(id, _)| Some(id) == log)) {
-                (_, Some((_, cut))) => *cut,
+            let cut = match (log, log.and_then(|log| cuts.get(log))) {
+                (_, Some(cut)) => *cut,
                 // Opened by this very change: nothing is in it yet.
                 (None, None) => Offset(0),
                 (Some(_), None) => return Err(Error::Invalid("the stream has grown meanwhile; look again".into())),
@@ -297,7 +301,10 @@ impl Catalog {
                 last_key: shard.last_key,
                 ..lower.clone()
             };
+            let next = grown.shards.len();
+            widest.extend([(width(&lower), next), (width(&upper), next + 1)]);
             grown.shards.extend([lower, upper]);
+            number += 2;
             grown.logs.push(LogId(next_log));
             next_log += 1;
         }

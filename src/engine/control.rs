@@ -148,8 +148,13 @@ impl Engine {
             true => None,
             false => Some(settings.flush_ms.map_or(RELAXED_MS, |ms| ms.max(1))),
         };
-        for (number, log) in stream.logs.iter().enumerate() {
-            let open = stream.shards.iter().find(|s| s.log as usize == number && s.end.is_none());
+        let mut open = vec![None; stream.logs.len()];
+        for shard in stream.shards.iter().filter(|s| s.end.is_none()) {
+            if let Some(open) = open.get_mut(shard.log as usize) {
+                *open = Some(shard.no);
+            }
+        }
+        for (log, open_shard) in stream.logs.iter().zip(open) {
             out.push((
                 *log,
                 Rules {
@@ -161,7 +166,7 @@ impl Engine {
                     retention_bytes: settings.retention_bytes.filter(|_| settings.delete),
                     segment_bytes: u64::from(settings.segment_bytes).min(self.options.segment_limit_bytes),
                     segment_ms: settings.segment_ms,
-                    open_shard: open.map(|s| s.no),
+                    open_shard,
                 },
             ));
         }

@@ -119,6 +119,22 @@ async fn a_restart_finds_streams_and_records_again() {
     engine.close().await;
 }
 
+/// What fuzzing found: time that grew with the square of the number of logs, minutes for as many as a stream may have.
+#[tokio::test]
+async fn a_stream_is_made_and_grown_to_as_many_logs_as_one_may_have() {
+    let engine = open(&MemDisk::new(), Options::default()).await;
+    let stream = new_stream(&engine, "s", 30_000, &[]).await;
+    let grow = Change::Grow { id: stream.id, logs: catalog::MAX_LOGS };
+    let grown = match engine.change(vec![grow]).await.remove(0) {
+        Ok(Changed::Grown(stream)) => stream,
+        other => panic!("{other:?}"),
+    };
+    assert_eq!(grown.logs.len(), catalog::MAX_LOGS as usize);
+    assert_eq!(grown.shards.iter().filter(|s| s.end.is_none()).count(), catalog::MAX_LOGS as usize);
+    assert_eq!(put(&engine, grown.logs[99_999], b"x", 1).await.first, Offset(0));
+    engine.close().await;
+}
+
 #[tokio::test]
 async fn settled_evicted_and_fresh_records_read_as_one_line() {
     let disk = MemDisk::new();
