@@ -9,6 +9,8 @@ mod acls;
 mod admin;
 #[path = "kafka/cluster.rs"]
 mod cluster;
+#[path = "kafka/configs.rs"]
+mod configs;
 #[path = "kafka/consumers.rs"]
 mod consumers;
 #[path = "kafka/data.rs"]

@@ -324,7 +324,7 @@ fn every_metric_is_counted() {
 #[test]
 fn generated_pages_are_up_to_date() {
     let pages = [
-        ("docs/configuration.md", interfluve::cli::reference()),
+        ("docs/configuration.md", interfluve::cli::reference() + &interfluve::kafka::configs::markdown()),
         ("docs/metrics.md", interfluve::metrics::reference()),
         ("docs/protocol.md", interfluve::kafka::table::protocol_markdown()),
     ];

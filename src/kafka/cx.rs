@@ -2,7 +2,7 @@
 //! and may be forgotten by it. No handler is here, and nothing here is remembered across a restart.
 
 use std::collections::BTreeMap;
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError, RwLock};
 
 use tokio::sync::OnceCell;
@@ -14,10 +14,10 @@ use crate::engine::catalog::Kind;
 use crate::engine::{Catalog, Change, Changed, Engine, Permit, catalog::Stream};
 use crate::ids::StreamId;
 use crate::kafka::access::{self, Access};
-use crate::kafka::doors::Doors;
+use crate::kafka::doors::{Doors, Entry, Shut};
 use crate::kafka::error::Code;
 use crate::kafka::group::coordinator::Coordinator;
-use crate::kafka::overrides;
+use crate::kafka::overrides::{self, Thing};
 use crate::kafka::quota::Quotas;
 use crate::kafka::sasl::Login;
 use crate::kafka::security::Security;
@@ -248,6 +248,17 @@ impl Cx {
     /// What whoever asks may do.
     pub fn access(&self, call: &Call) -> Access {
         self.security.access(|| call.conn.principal(), call.conn.peer.ip())
+    }
+
+    /// Lets one connection in, within the limits as they are set now.
+    pub fn enter(&self, ip: IpAddr) -> Result<Entry, Shut> {
+        let standing = self.overrides.standing();
+        let of = |thing: Thing, name: &str| standing.state.of(&thing)?.get(name)?.trim().parse::<usize>().ok();
+        let node = || Thing::Broker(self.options.node_id.to_string());
+        let set = |name: &str| of(node(), name).or_else(|| of(Thing::Broker(String::new()), name));
+        let limit = set("max.connections").unwrap_or(self.options.connections_limit);
+        let per_ip_limit = set("max.connections.per.ip").unwrap_or(self.options.connections_per_ip_limit);
+        self.doors.enter_within(ip, limit, per_ip_limit)
     }
 
     /// All fetch sessions. Never held across an await.

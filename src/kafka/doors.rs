@@ -42,12 +42,17 @@ impl Doors {
 
     /// Lets one connection from `ip` in.
     pub fn enter(self: &Arc<Doors>, ip: IpAddr) -> Result<Entry, Shut> {
+        self.enter_within(ip, self.limit, self.per_ip_limit)
+    }
+
+    /// The same within limits that are set while the server runs.
+    pub fn enter_within(self: &Arc<Doors>, ip: IpAddr, limit: usize, per_ip_limit: usize) -> Result<Entry, Shut> {
         let mut open = self.open.lock().unwrap_or_else(PoisonError::into_inner);
-        if open.all >= self.limit {
-            return Err(Shut::Full(self.limit));
+        if open.all >= limit {
+            return Err(Shut::Full(limit));
         }
-        if open.by_ip.get(&ip).is_some_and(|count| *count >= self.per_ip_limit) {
-            return Err(Shut::FullFor(ip, self.per_ip_limit));
+        if open.by_ip.get(&ip).is_some_and(|count| *count >= per_ip_limit) {
+            return Err(Shut::FullFor(ip, per_ip_limit));
         }
         open.all += 1;
         *open.by_ip.entry(ip).or_insert(0) += 1;

@@ -87,7 +87,7 @@ fn admit(
     stop: &watch::Receiver<bool>,
     connections: &mut JoinSet<()>,
 ) {
-    let entry = match cx.doors.enter(peer.ip()) {
+    let entry = match cx.enter(peer.ip()) {
         Ok(entry) => entry,
         Err(shut) => {
             metrics::CONNECTIONS_REFUSED.of("limit").inc();

@@ -3,6 +3,7 @@
 pub mod access;
 pub mod acl;
 pub mod api;
+pub mod configs;
 pub mod connection;
 pub mod cx;
 pub mod doors;

@@ -12,8 +12,11 @@ use crate::config::stream_keys::STREAM_KEYS;
 use crate::engine::catalog::Stream;
 use crate::engine::{Catalog, Change};
 use crate::kafka::access::{self, Access};
+use crate::kafka::configs::{self, Foreign};
 use crate::kafka::cx::{self, Cx};
 use crate::kafka::error::{Code, Refusal};
+use crate::kafka::overrides::{Settings, Thing};
+use crate::kafka::quota::rate::{WINDOW_MS, WINDOWS};
 
 /// Kinds of things that have settings (`ConfigResource.Type`).
 pub const TOPIC: i8 = 2;
@@ -26,8 +29,14 @@ pub const GROUP: i8 = 32;
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Source {
     Topic = 1,
+    /// Set for this broker while it ran.
+    Broker = 2,
+    /// Set for all brokers while they ran.
+    Brokers = 3,
     StaticBroker = 4,
     Default = 5,
+    ClientMetrics = 7,
+    Group = 8,
 }
 
 impl Source {
@@ -36,14 +45,66 @@ impl Source {
     }
 }
 
+/// Where a value would come from, and what it would be; `None`: null, or a secret.
+pub type Synonym = (&'static str, Option<String>, Source);
+
 /// One setting with its value.
 #[derive(Clone, Debug)]
 pub struct Described {
-    pub key: &'static Key,
-    pub value: String,
+    pub what: What,
+    pub value: Option<String>,
     pub source: Source,
-    /// Where the value would come from next, and what it would be: name, value and source, this one first.
-    pub synonyms: Vec<(&'static str, String, Source)>,
+    /// Where the value would come from next: this one first.
+    pub synonyms: Vec<Synonym>,
+    pub read_only: bool,
+}
+
+/// What a setting is.
+#[derive(Clone, Copy, Debug)]
+pub enum What {
+    Key(&'static Key),
+    Foreign(&'static Foreign),
+    /// Something about this broker that no key sets and that tools look for.
+    Fact {
+        name: &'static str,
+        kind: i8,
+        doc: &'static str,
+    },
+}
+
+impl What {
+    pub fn name(self) -> &'static str {
+        match self {
+            What::Key(key) => key.name,
+            What::Foreign(foreign) => foreign.name,
+            What::Fact { name, .. } => name,
+        }
+    }
+
+    pub fn kind(self) -> i8 {
+        match self {
+            What::Key(key) => configs::type_of(key),
+            What::Foreign(foreign) => foreign.kind,
+            What::Fact { kind, .. } => kind,
+        }
+    }
+
+    pub fn is_secret(self) -> bool {
+        matches!(self, What::Foreign(foreign) if foreign.is_secret())
+    }
+
+    /// What it means, and, where it means nothing here, why.
+    pub fn doc(self) -> String {
+        let without = |doc: &str, why: &str| format!("{doc} (Without effect here: {why}.)");
+        match self {
+            What::Key(key) => match key.effect {
+                Effect::Acts => key.doc.to_owned(),
+                Effect::Shown(why) => without(key.doc, why),
+            },
+            What::Fact { doc, .. } => doc.to_owned(),
+            What::Foreign(foreign) => without(foreign.doc, foreign.why),
+        }
+    }
 }
 
 /// Every setting of a topic whose owner set `set`.
@@ -53,45 +114,95 @@ pub fn of_topic(cx: &Cx, set: &BTreeMap<String, String>) -> Vec<Described> {
         .map(|key| {
             let mut synonyms = Vec::new();
             if let Some(value) = set.get(key.name) {
-                synonyms.push((key.name, value.clone(), Source::Topic));
+                synonyms.push((key.name, Some(value.clone()), Source::Topic));
             }
             let server_name = key.server_key.unwrap_or(key.name);
             if let Some(value) = cx.stream_defaults().get(key.name) {
-                synonyms.push((server_name, value.to_owned(), Source::StaticBroker));
+                synonyms.push((server_name, Some(value.to_owned()), Source::StaticBroker));
             }
-            synonyms.push((server_name, key.default.to_owned(), Source::Default));
-            described(key, synonyms)
+            synonyms.push((server_name, Some(key.default.to_owned()), Source::Default));
+            described(What::Key(key), synonyms, false)
         })
         .collect()
 }
 
 /// Every setting of this broker.
 pub fn of_broker(cx: &Cx) -> Vec<Described> {
-    server_keys::all()
-        .iter()
-        .map(|key| {
-            let mut synonyms = Vec::new();
-            if let Some(value) = cx.options.server_settings.get(key.name) {
-                synonyms.push((key.name, value.clone(), Source::StaticBroker));
-            }
-            synonyms.push((key.name, key.default.to_owned(), Source::Default));
-            described(key, synonyms)
-        })
-        .collect()
+    let standing = cx.overrides.standing();
+    let this = standing.state.of(&Thing::Broker(cx.options.node_id.to_string()));
+    let all = standing.state.of(&Thing::Broker(String::new()));
+    let live = |name: &'static str| {
+        let of = |set: Option<&Settings>, source| Some((name, Some(set?.get(name)?.clone()), source));
+        [of(this, Source::Broker), of(all, Source::Brokers)].into_iter().flatten()
+    };
+    let keys = server_keys::all().iter().map(|key| {
+        let mut synonyms: Vec<Synonym> = live(key.name).collect();
+        if let Some(value) = cx.options.server_settings.get(key.name) {
+            synonyms.push((key.name, Some(value.clone()), Source::StaticBroker));
+        }
+        synonyms.push((key.name, Some(key.default.to_owned()), Source::Default));
+        described(What::Key(key), synonyms, !configs::LIVE.contains(&key.name))
+    });
+    let foreign = configs::foreign().iter().filter(|foreign| facts(cx).iter().all(|fact| fact.0 != foreign.name));
+    let foreign = foreign.map(|foreign| {
+        let mut synonyms: Vec<Synonym> = live(foreign.name).collect();
+        synonyms.push((foreign.name, foreign.default.map(str::to_owned), Source::Default));
+        described(What::Foreign(foreign), synonyms, !foreign.live)
+    });
+    let facts = facts(cx).into_iter().map(|(name, kind, value, doc)| {
+        described(What::Fact { name, kind, doc }, vec![(name, Some(value), Source::Default)], true)
+    });
+    keys.chain(foreign).chain(facts).collect()
 }
 
-fn described(key: &'static Key, synonyms: Vec<(&'static str, String, Source)>) -> Described {
-    let (_, value, source) = synonyms.first().cloned().unwrap_or((key.name, key.default.to_owned(), Source::Default));
-    Described { key, value, source, synonyms }
+/// What was set for all brokers while they ran, and nothing else.
+pub fn of_brokers(cx: &Cx) -> Vec<Described> {
+    let standing = cx.overrides.standing();
+    let Some(set) = standing.state.of(&Thing::Broker(String::new())) else { return Vec::new() };
+    let all = of_broker(cx).into_iter().filter_map(|mut one| {
+        let name = one.what.name();
+        let value = set.get(name)?.clone();
+        one.synonyms.retain(|(_, _, source)| *source == Source::Brokers);
+        Some(Described { value: Some(value), source: Source::Brokers, ..one })
+    });
+    all.collect()
+}
+
+/// Every setting of a group or of client metrics, set or not.
+pub fn of_thing(cx: &Cx, thing: &Thing, keys: &'static [Key], source: Source) -> Vec<Described> {
+    let standing = cx.overrides.standing();
+    let set = standing.state.of(thing);
+    let keys = keys.iter().map(|key| {
+        let mut synonyms: Vec<Synonym> = Vec::new();
+        if let Some(value) = set.and_then(|set| set.get(key.name)) {
+            synonyms.push((key.name, Some(value.clone()), source));
+        }
+        synonyms.push((key.server_key.unwrap_or(key.name), Some(key.default.to_owned()), Source::Default));
+        described(What::Key(key), synonyms, false)
+    });
+    keys.collect()
+}
+
+fn described(what: What, mut synonyms: Vec<Synonym>, read_only: bool) -> Described {
+    if what.is_secret() {
+        synonyms.iter_mut().for_each(|(_, value, _)| *value = None);
+    }
+    let (_, value, source) = synonyms.first().cloned().unwrap_or((what.name(), None, Source::Default));
+    Described { what, value, source, synonyms, read_only }
 }
 
 /// Facts about this broker that no key sets and that tools look for: name, type, value, doc.
-pub fn facts(cx: &Cx) -> Vec<(&'static str, i8, String, &'static str)> {
+fn facts(cx: &Cx) -> [(&'static str, i8, String, &'static str); 7] {
     let options = &cx.options;
-    vec![
+    let windows = (WINDOWS.to_string(), (WINDOW_MS / 1000).to_string());
+    [
         ("broker.id", INT, options.node_id.to_string(), "The number clients know this broker by: node.id."),
         ("delete.topic.enable", BOOLEAN, "true".into(), "Topics can be deleted."),
         ("offsets.topic.replication.factor", SHORT, "1".into(), "There is one copy of a log."),
+        ("transaction.state.log.replication.factor", SHORT, "1".into(), "There is one copy of a log."),
+        ("log.dirs", LIST, options.log_dir.clone(), "The directory of everything that is kept: data.dir."),
+        ("quota.window.num", INT, windows.0, "Windows over which clients are measured."),
+        ("quota.window.size.seconds", INT, windows.1, "Length of one such window."),
     ]
 }
 
@@ -120,14 +231,6 @@ pub fn type_of(key: &Key) -> i8 {
     }
 }
 
-/// What a key means, and, where it means nothing here, why.
-pub fn doc_of(key: &Key) -> String {
-    match key.effect {
-        Effect::Acts => key.doc.to_owned(),
-        Effect::Shown(why) => format!("{} (Without effect here: {why}.)", key.doc),
-    }
-}
-
 /// The one place that judges the settings of a topic.
 pub fn check_topic(cx: &Cx, set: &BTreeMap<String, String>) -> Result<StreamSettings, Refusal> {
     StreamSettings::parse_over(cx.stream_defaults(), set).map_err(|bad| refusal(&bad))
@@ -145,8 +248,7 @@ fn refusal(bad: &BadSetting) -> Refusal {
 /// One thing whose settings are to change.
 pub enum Target<'a> {
     Topic(&'a Arc<Stream>),
-    /// Nothing of a broker can be changed while it runs; the request is answered key by key.
-    Broker,
+    Other(Thing),
 }
 
 /// Whether whoever asks may do `action` to the settings of a thing. Of an unknown kind others complain.
@@ -161,6 +263,7 @@ pub fn check_access(access: &Access, action: Action, kind: i8, name: &str) -> Re
 
 /// Finds what a change is about.
 pub fn target<'a>(cx: &Cx, catalog: &'a Catalog, kind: i8, name: &str) -> Result<Target<'a>, Refusal> {
+    let invalid = |why: String| Err(Refusal::new(Code::InvalidRequest, why));
     match kind {
         TOPIC => {
             if let Some(problem) = cx::name_problem(name) {
@@ -170,18 +273,17 @@ pub fn target<'a>(cx: &Cx, catalog: &'a Catalog, kind: i8, name: &str) -> Result
                 Refusal::new(Code::UnknownTopicOrPartition, format!("The topic '{name}' does not exist."))
             })?;
             match cx::is_internal(stream) {
-                true => {
-                    let why = format!("Topic '{name}' is kept by this server for itself.");
-                    Err(Refusal::new(Code::InvalidRequest, why))
-                }
+                true => invalid(format!("Topic '{name}' is kept by this server for itself.")),
                 false => Ok(Target::Topic(stream)),
             }
         }
-        BROKER => check_broker_name(cx, name).map(|()| Target::Broker),
-        BROKER_LOGGER | CLIENT_METRICS | GROUP => {
-            Err(Refusal::new(Code::InvalidRequest, format!("Nothing of resource type {kind} can be changed here.")))
-        }
-        _ => Err(Refusal::new(Code::InvalidRequest, format!("Unknown resource type {kind}."))),
+        BROKER => check_broker_name(cx, name).map(|()| Target::Other(Thing::Broker(name.to_owned()))),
+        GROUP if name.is_empty() => invalid("Default group resources are not allowed.".into()),
+        GROUP => Ok(Target::Other(Thing::Group(name.to_owned()))),
+        CLIENT_METRICS if name.is_empty() => invalid("Subscription name can't be empty".into()),
+        CLIENT_METRICS => Ok(Target::Other(Thing::ClientMetrics(name.to_owned()))),
+        BROKER_LOGGER => invalid(format!("Nothing of resource type {kind} can be changed here.")),
+        _ => invalid(format!("Unknown resource type {kind}.")),
     }
 }
 
@@ -197,35 +299,72 @@ pub fn check_broker_name(cx: &Cx, name: &str) -> Result<(), Refusal> {
     }
 }
 
-/// The change of the catalog that alters a target, if there is anything to alter.
-pub fn change(cx: &Cx, target: &Target<'_>, set: BTreeMap<String, Option<String>>) -> Result<Option<Change>, Refusal> {
-    let stream = match target {
-        Target::Topic(stream) => stream,
-        Target::Broker if set.is_empty() => return Ok(None),
-        Target::Broker => {
-            let names = set.into_keys().collect::<Vec<_>>().join(", ");
-            let why = format!("Cannot update these configs dynamically: {names}");
-            return Err(Refusal::new(Code::InvalidConfig, why));
-        }
-    };
-    let mut after = stream.settings.clone();
+/// Settings to set, or with `None` to take back.
+pub type Changes = BTreeMap<String, Option<String>>;
+
+/// A change that was judged.
+pub enum Planned {
+    Stream(Change),
+    Thing(Thing, Changes),
+}
+
+/// What is set of a target now.
+pub fn standing(cx: &Cx, target: &Target<'_>) -> Settings {
+    match target {
+        Target::Topic(stream) => stream.settings.clone(),
+        Target::Other(thing) => cx.overrides.standing().state.of(thing).cloned().unwrap_or_default(),
+    }
+}
+
+/// The change that alters a target, if there is anything to alter.
+pub fn change(cx: &Cx, target: &Target<'_>, set: Changes) -> Result<Option<Planned>, Refusal> {
+    let before = standing(cx, target);
+    let mut after = before.clone();
     for (name, value) in &set {
         match value {
             Some(value) => drop(after.insert(name.clone(), value.clone())),
             None => drop(after.remove(name)),
         }
     }
-    check_topic(cx, &after)?;
-    Ok((after != stream.settings).then_some(Change::Alter { id: stream.id, set }))
+    match target {
+        Target::Topic(_) => check_topic(cx, &after).map(drop)?,
+        Target::Other(Thing::Broker(_)) => configs::check_broker(&after)?,
+        Target::Other(Thing::Group(_)) => configs::check_group(&after)?,
+        Target::Other(Thing::ClientMetrics(_)) => configs::check_client_metrics(&after)?,
+        Target::Other(Thing::Clients(_)) => {}
+    }
+    if after == before {
+        return Ok(None);
+    }
+    Ok(Some(match target {
+        Target::Topic(stream) => Planned::Stream(Change::Alter { id: stream.id, set }),
+        Target::Other(thing) => Planned::Thing(thing.clone(), set),
+    }))
 }
 
 /// What a list-valued setting becomes when `text` is added to it or taken from it.
-pub fn with_list(cx: &Cx, stream: &Stream, name: &str, text: &str, add: bool) -> Result<String, Refusal> {
+pub fn with_list(cx: &Cx, target: &Target<'_>, name: &str, text: &str, add: bool) -> Result<String, Refusal> {
     let verb = if add { "append to" } else { "subtract from" };
-    let key = stream::key(name).filter(|key| type_of(key) == LIST).ok_or_else(|| {
+    let key_of = |keys: &'static [Key]| keys.iter().find(|key| key.name == name).map(What::Key);
+    let what = match target {
+        Target::Topic(_) => stream::key(name).map(What::Key),
+        Target::Other(Thing::Group(_)) => key_of(configs::GROUP),
+        Target::Other(Thing::ClientMetrics(_)) => key_of(configs::CLIENT_METRICS),
+        Target::Other(Thing::Broker(_) | Thing::Clients(_)) => {
+            configs::foreign().iter().find(|foreign| foreign.name == name).map(What::Foreign)
+        }
+    };
+    let what = what.filter(|what| what.kind() == LIST).ok_or_else(|| {
         Refusal::new(Code::InvalidConfig, format!("Can't {verb} config {name}, because its type is not LIST."))
     })?;
-    let now = stream.settings.get(name).map(String::as_str).or(cx.stream_defaults().get(name)).unwrap_or(key.default);
+    let default = match (target, what) {
+        (Target::Topic(_), What::Key(key)) => cx.stream_defaults().get(name).unwrap_or(key.default),
+        (_, What::Key(key)) => key.default,
+        (_, What::Foreign(foreign)) => foreign.default.unwrap_or(""),
+        (_, What::Fact { .. }) => "",
+    };
+    let standing = standing(cx, target);
+    let now = standing.get(name).map_or(default, String::as_str);
     let split = |text: &str| -> Vec<String> {
         text.split(',').map(str::trim).filter(|item| !item.is_empty()).map(str::to_owned).collect()
     };

@@ -1,18 +1,19 @@
 //! AlterConfigs (33): all settings of a resource, at once: what is not named goes back to its default. Superseded by
 //! IncrementalAlterConfigs (44) and still sent by older clients.
 //!
-//! Serves v0–2: v2 flexible. Settings of topics can be altered; those of a broker are fixed while it runs.
+//! Serves v0–2: v2 flexible. Settings of topics, groups and client metrics can be altered, and of a broker
+//! those that Kafka lets be altered while it runs.
 
-use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use super::{Answer, Api};
 use crate::auth::Action;
-use crate::engine::{Catalog, Change};
+use crate::engine::Catalog;
 use crate::kafka::access::Access;
 use crate::kafka::cx::{Call, Cx};
 use crate::kafka::error::{Code, Refusal};
-use crate::kafka::settings::{self, Target};
+use crate::kafka::overrides::Command;
+use crate::kafka::settings::{self, Changes, Planned};
 use crate::kafka::wire::messages::alter_configs::{
     AlterConfigsRequest, AlterConfigsResource, AlterConfigsResourceResponse, AlterConfigsResponse,
 };
@@ -42,13 +43,10 @@ fn plan(
     access: &Access,
     catalog: &Catalog,
     resource: &AlterConfigsResource,
-) -> Result<Option<Change>, Refusal> {
+) -> Result<Option<Planned>, Refusal> {
     settings::check_access(access, Action::AlterConfigs, resource.resource_type, &resource.resource_name)?;
     let target = settings::target(cx, catalog, resource.resource_type, &resource.resource_name)?;
-    let mut set = BTreeMap::new();
-    if let Target::Topic(stream) = &target {
-        set.extend(stream.settings.keys().map(|name| (name.clone(), None)));
-    }
+    let mut set: Changes = settings::standing(cx, &target).into_keys().map(|name| (name, None)).collect();
     for config in &resource.configs {
         let null = || Refusal::new(Code::InvalidConfig, format!("Null value not supported for : {}", config.name));
         set.insert(config.name.clone(), Some(config.value.clone().ok_or_else(null)?));
@@ -64,7 +62,7 @@ pub(super) async fn alter(
     cx: &Cx,
     catalog: &Catalog,
     names: Vec<Resource>,
-    plans: Vec<Result<Option<Change>, Refusal>>,
+    plans: Vec<Result<Option<Planned>, Refusal>>,
     validate_only: bool,
 ) -> Vec<(Resource, Result<(), Refusal>)> {
     let mut outcomes = Vec::with_capacity(names.len());
@@ -73,12 +71,16 @@ pub(super) async fn alter(
         let twice = names.iter().filter(|other| *other == name).count() > 1;
         let outcome = match plan {
             _ if twice => Err(Refusal::new(Code::InvalidRequest, "Each resource must appear at most once.")),
-            Ok(Some(change)) if validate_only => catalog.check(&change).map_err(|error| Refusal::from(&error)),
-            Ok(Some(change)) => {
+            Ok(Some(Planned::Stream(change))) if validate_only => {
+                catalog.check(&change).map_err(|error| Refusal::from(&error))
+            }
+            Ok(Some(Planned::Stream(change))) => {
                 at.push(outcomes.len());
                 changes.push(change);
                 Ok(())
             }
+            Ok(Some(Planned::Thing(..))) if validate_only => Ok(()),
+            Ok(Some(Planned::Thing(thing, set))) => cx.overrides.change(&cx.engine, Command(vec![(thing, set)])).await,
             Ok(None) => Ok(()),
             Err(refusal) => Err(refusal),
         };

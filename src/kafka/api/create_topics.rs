@@ -236,8 +236,8 @@ fn created(cx: &Cx, access: &Access, create: &Create, topic_id: Uuid) -> Creatab
         };
     }
     let configs = settings::of_topic(cx, &create.settings).into_iter().map(|described| CreatableTopicConfigs {
-        name: described.key.name.to_owned(),
-        value: Some(described.value),
+        name: described.what.name().to_owned(),
+        value: described.value,
         read_only: false,
         config_source: described.source.wire(),
         is_sensitive: false,

@@ -1,8 +1,7 @@
 //! DescribeConfigs (32): every setting with its value, where the value comes from, its type and its meaning.
 //!
-//! Serves v0–4: v1 sources, synonyms (KIP-226) · v3 type and documentation (KIP-569) · v4 flexible. Topics and this
-//! broker have settings; groups, client metrics and loggers have none here, and are answered with none. Values are
-//! never secret: no key holds one.
+//! Serves v0–4: v1 sources, synonyms (KIP-226) · v3 type and documentation (KIP-569) · v4 flexible. Topics, this
+//! broker, groups and client metrics have settings; loggers have none here. A secret is never told: none is kept.
 
 use std::sync::Arc;
 
@@ -10,8 +9,10 @@ use super::{Answer, Api};
 use crate::auth::Action;
 use crate::engine::Catalog;
 use crate::kafka::access::Access;
+use crate::kafka::configs;
 use crate::kafka::cx::{self, Call, Cx};
 use crate::kafka::error::{Code, Refusal};
+use crate::kafka::overrides::Thing;
 use crate::kafka::settings::{self, Described, Source};
 use crate::kafka::wire::messages::describe_configs::{
     DescribeConfigsRequest, DescribeConfigsResource, DescribeConfigsResourceResult, DescribeConfigsResponse,
@@ -74,68 +75,51 @@ fn describe(
     name: &str,
 ) -> Result<Vec<DescribeConfigsResourceResult>, Refusal> {
     let invalid = |why: String| Err(Refusal::new(Code::InvalidRequest, why));
-    match kind {
+    let all = match kind {
         settings::TOPIC => {
             if let Some(problem) = cx::name_problem(name) {
                 return Err(Refusal::new(Code::InvalidTopicException, problem));
             }
             let unknown = || Refusal::new(Code::UnknownTopicOrPartition, format!("The topic '{name}' does not exist."));
             let stream = cx::topic(catalog, name).ok_or_else(unknown)?;
-            let all = settings::of_topic(cx, &stream.settings);
-            Ok(all.into_iter().map(|described| config(detail, described, false)).collect())
+            settings::of_topic(cx, &stream.settings)
         }
         settings::BROKER => {
             settings::check_broker_name(cx, name)?;
-            // No name: what was set for all brokers while they ran, which is nothing.
-            if name.is_empty() {
-                return Ok(Vec::new());
-            }
-            let mut all: Vec<_> =
-                settings::of_broker(cx).into_iter().map(|described| config(detail, described, true)).collect();
-            all.extend(settings::facts(cx).into_iter().map(|fact| self::fact(detail, fact)));
-            Ok(all)
+            if name.is_empty() { settings::of_brokers(cx) } else { settings::of_broker(cx) }
         }
-        settings::BROKER_LOGGER => settings::check_broker_name(cx, name).map(|()| Vec::new()),
-        settings::GROUP | settings::CLIENT_METRICS if name.is_empty() => {
-            invalid("The name of the resource must not be empty.".into())
+        settings::BROKER_LOGGER if name.is_empty() => return invalid("Broker id must not be empty".into()),
+        settings::BROKER_LOGGER => settings::check_broker_name(cx, name).map(|()| Vec::new())?,
+        settings::GROUP if name.is_empty() => return invalid("Group name must not be empty".into()),
+        settings::GROUP => settings::of_thing(cx, &Thing::Group(name.to_owned()), configs::GROUP, Source::Group),
+        settings::CLIENT_METRICS if name.is_empty() => {
+            return invalid("Client metrics subscription name must not be empty".into());
         }
-        settings::GROUP | settings::CLIENT_METRICS => Ok(Vec::new()),
-        _ => invalid(format!("Unsupported resource type: {kind}")),
-    }
+        settings::CLIENT_METRICS => {
+            let thing = Thing::ClientMetrics(name.to_owned());
+            settings::of_thing(cx, &thing, configs::CLIENT_METRICS, Source::ClientMetrics)
+        }
+        _ => return invalid(format!("Unsupported resource type: {kind}")),
+    };
+    Ok(all.into_iter().map(|described| config(detail, described)).collect())
 }
 
-fn config(detail: Detail, described: Described, read_only: bool) -> DescribeConfigsResourceResult {
-    let Described { key, value, source, synonyms } = described;
+fn config(detail: Detail, described: Described) -> DescribeConfigsResourceResult {
+    let Described { what, value, source, synonyms, read_only } = described;
     let synonyms = synonyms.into_iter().map(|(name, value, source)| DescribeConfigsSynonym {
         name: name.to_owned(),
-        value: Some(value),
+        value,
         source: source.wire(),
     });
     DescribeConfigsResourceResult {
-        name: key.name.to_owned(),
-        value: Some(value),
+        name: what.name().to_owned(),
+        value,
         read_only,
         is_default: detail.version == 0 && source == Source::Default,
         config_source: source.wire(),
-        is_sensitive: false,
+        is_sensitive: what.is_secret(),
         synonyms: if detail.synonyms { synonyms.collect() } else { Vec::new() },
-        config_type: settings::type_of(key),
-        documentation: detail.documentation.then(|| settings::doc_of(key)),
-    }
-}
-
-fn fact(detail: Detail, (name, kind, value, doc): (&str, i8, String, &str)) -> DescribeConfigsResourceResult {
-    let synonym =
-        || DescribeConfigsSynonym { name: name.to_owned(), value: Some(value.clone()), source: Source::Default.wire() };
-    DescribeConfigsResourceResult {
-        name: name.to_owned(),
-        value: Some(value.clone()),
-        read_only: true,
-        is_default: detail.version == 0,
-        config_source: Source::Default.wire(),
-        is_sensitive: false,
-        synonyms: if detail.synonyms { vec![synonym()] } else { Vec::new() },
-        config_type: kind,
-        documentation: detail.documentation.then(|| doc.to_owned()),
+        config_type: what.kind(),
+        documentation: detail.documentation.then(|| what.doc()),
     }
 }

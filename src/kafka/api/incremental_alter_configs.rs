@@ -1,6 +1,7 @@
 //! IncrementalAlterConfigs (44): single settings, set, taken back, or a list's items added and removed (KIP-339).
 //!
-//! Serves v0–1: v1 flexible. Settings of topics can be altered; those of a broker are fixed while it runs.
+//! Serves v0–1: v1 flexible. Settings of topics, groups and client metrics can be altered, and of a broker those that Kafka
+//! lets be altered while it runs.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -8,11 +9,11 @@ use std::sync::Arc;
 use super::alter_configs::{alter, wire};
 use super::{Answer, Api};
 use crate::auth::Action;
-use crate::engine::{Catalog, Change};
+use crate::engine::Catalog;
 use crate::kafka::access::Access;
 use crate::kafka::cx::{Call, Cx};
 use crate::kafka::error::{Code, Refusal};
-use crate::kafka::settings::{self, Target};
+use crate::kafka::settings::{self, Planned, Target};
 use crate::kafka::wire::messages::incremental_alter_configs::{
     AlterConfigsResource, AlterConfigsResourceResponse, AlterableConfig, IncrementalAlterConfigsRequest,
     IncrementalAlterConfigsResponse,
@@ -52,7 +53,7 @@ fn plan(
     access: &Access,
     catalog: &Catalog,
     resource: &AlterConfigsResource,
-) -> Result<Option<Change>, Refusal> {
+) -> Result<Option<Planned>, Refusal> {
     settings::check_access(access, Action::AlterConfigs, resource.resource_type, &resource.resource_name)?;
     let target = settings::target(cx, catalog, resource.resource_type, &resource.resource_name)?;
     let mut set = BTreeMap::new();
@@ -72,14 +73,12 @@ fn operate(cx: &Cx, target: &Target<'_>, config: &AlterableConfig) -> Result<Opt
         let null = || Refusal::new(Code::InvalidRequest, format!("Null value not supported for : {}", config.name));
         config.value.clone().ok_or_else(null)
     };
-    match (config.config_operation, target) {
-        (SET, _) => value().map(Some),
-        (DELETE, _) => Ok(None),
-        (operation @ (APPEND | SUBTRACT), Target::Topic(stream)) => {
-            settings::with_list(cx, stream, &config.name, &value()?, operation == APPEND).map(Some)
+    match config.config_operation {
+        SET => value().map(Some),
+        DELETE => Ok(None),
+        operation @ (APPEND | SUBTRACT) => {
+            settings::with_list(cx, target, &config.name, &value()?, operation == APPEND).map(Some)
         }
-        // Refused with the names of all its keys, one step later.
-        (APPEND | SUBTRACT, Target::Broker) => value().map(Some),
-        (other, _) => Err(Refusal::new(Code::InvalidRequest, format!("Unknown operation {other}."))),
+        other => Err(Refusal::new(Code::InvalidRequest, format!("Unknown operation {other}."))),
     }
 }

@@ -10,6 +10,7 @@ use crate::auth::Action;
 use crate::kafka::access::CLUSTER;
 use crate::kafka::cx::{self, Call, Cx};
 use crate::kafka::error::Code;
+use crate::kafka::overrides::Thing;
 use crate::kafka::settings::{BROKER, BROKER_LOGGER, CLIENT_METRICS, GROUP, TOPIC};
 use crate::kafka::wire::messages::list_config_resources::{
     ConfigResource, ListConfigResourcesRequest, ListConfigResourcesResponse,
@@ -42,16 +43,26 @@ impl Api for ListConfigResources {
             return Answer::Now(ListConfigResourcesResponse { error_code, ..Default::default() });
         }
         let catalog = cx.engine.catalog();
+        let standing = cx.overrides.standing();
         let mut config_resources = Vec::new();
         for kind in KINDS.iter().copied().filter(|kind| wanted.contains(kind)) {
             let names: Vec<String> = match kind {
                 BROKER | BROKER_LOGGER => vec![cx.options.node_id.to_string()],
                 TOPIC => cx::listed(&cx, &catalog).map(|stream| stream.name.to_string()).collect(),
-                _ => Vec::new(),
+                _ => standing.state.things.keys().filter_map(|thing| named(thing, kind)).collect(),
             };
             let of_kind = |resource_name| ConfigResource { resource_name, resource_type: kind };
             config_resources.extend(names.into_iter().map(of_kind));
         }
         Answer::Now(ListConfigResourcesResponse { config_resources, ..Default::default() })
+    }
+}
+
+/// The name of a group or of client metrics that has settings.
+fn named(thing: &Thing, kind: i8) -> Option<String> {
+    match thing {
+        Thing::Group(name) if kind == GROUP => Some(name.clone()),
+        Thing::ClientMetrics(name) if kind == CLIENT_METRICS => Some(name.clone()),
+        _ => None,
     }
 }
