@@ -42,11 +42,12 @@ impl Api for AlterClientQuotas {
             };
             entries.push((entry.entity, outcome));
         }
-        if !request.validate_only && !changes.is_empty() {
-            if let Err(refusal) = cx.overrides.change(&cx.engine, Command(changes)).await {
-                for (_, outcome) in entries.iter_mut().filter(|(_, outcome)| outcome.is_ok()) {
-                    *outcome = Err(refusal.clone());
-                }
+        if !request.validate_only
+            && !changes.is_empty()
+            && let Err(refusal) = cx.overrides.change(&cx.engine, Command(changes)).await
+        {
+            for (_, outcome) in entries.iter_mut().filter(|(_, outcome)| outcome.is_ok()) {
+                *outcome = Err(refusal.clone());
             }
         }
         let entries = entries.into_iter().map(|(entity, outcome)| match outcome {
