@@ -466,7 +466,7 @@ const OWN: &[Key] = &[
         "pack.bytes",
         Section::Storage,
         whole(0, 16 * MIB, Unit::Bytes),
-        "1048576",
+        "65536",
         "A log with less than this to settle is packed with others, until it has more.",
     ),
     key(

@@ -346,7 +346,7 @@ impl Default for Options {
             small_ingress_limit_bytes: 16 << 20,
             lane: lane::Limits {
                 settle_bytes: 4 << 20,
-                pack_bytes: 1 << 20,
+                pack_bytes: 64 << 10,
                 pack_logs: 16,
                 unsettled_bytes: 48 << 20,
                 journal_bytes: 96 << 20,
