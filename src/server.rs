@@ -181,12 +181,28 @@ async fn start_kafka(
     let security = security.map_err(|error| format!("cannot open the credentials: {error}"))?;
     let cx = Arc::new(kafka::cx::Cx::new(engine.clone(), groups, options).secured(security));
     cx.resume().await.map_err(|_| "cannot open the transactions or the overrides".to_owned())?;
+    let tls = match settings.kafka_listeners.iter().any(|listener| listener.protocol.tls()) {
+        true => Some(Arc::new(kafka::tls::Tls::open(kafka::tls::Settings::of(settings)?)?)),
+        false => None,
+    };
+    if let Some(tls) = tls.clone() {
+        let (stop, following) = (stop.receiver(), tls.follow());
+        faces.spawn(async move {
+            let mut stop = stop;
+            tokio::select! {
+                () = following => {}
+                _ = stop.wait_for(|stop| *stop) => {}
+            }
+            Ok(())
+        });
+    }
     for (socket, listener) in sockets.into_iter().zip(&settings.kafka_listeners) {
         let advertised = listener.advertised.clone().map(|(host, port)| kafka::cx::Advertised { host, port });
         let listener = kafka::listen::Listener {
             name: listener.name.as_str().into(),
             socket,
             sasl: listener.protocol.sasl(),
+            tls: tls.clone().filter(|_| listener.protocol.tls()),
             advertised,
         };
         let (cx, stop) = (cx.clone(), stop.receiver());

@@ -25,3 +25,5 @@ mod quotas;
 mod sasl;
 #[path = "kafka/sessions.rs"]
 mod sessions;
+#[path = "kafka/tls.rs"]
+mod tls;

@@ -85,6 +85,8 @@ pub enum Protocol {
     #[default]
     Plaintext,
     SaslPlaintext,
+    Ssl,
+    SaslSsl,
 }
 
 impl Protocol {
@@ -92,13 +94,20 @@ impl Protocol {
         match name.to_ascii_uppercase().as_str() {
             "PLAINTEXT" => Some(Protocol::Plaintext),
             "SASL_PLAINTEXT" => Some(Protocol::SaslPlaintext),
+            "SSL" => Some(Protocol::Ssl),
+            "SASL_SSL" => Some(Protocol::SaslSsl),
             _ => None,
         }
     }
 
     /// Whether clients have to say who they are, by SASL.
     pub fn sasl(self) -> bool {
-        self == Protocol::SaslPlaintext
+        matches!(self, Protocol::SaslPlaintext | Protocol::SaslSsl)
+    }
+
+    /// Whether connections are encrypted.
+    pub fn tls(self) -> bool {
+        matches!(self, Protocol::Ssl | Protocol::SaslSsl)
     }
 }
 
@@ -126,6 +135,12 @@ pub struct ServerSettings {
     /// `sasl.enabled.mechanisms`
     pub sasl_mechanisms: Vec<String>,
     pub sasl_users_file: Option<PathBuf>,
+    pub ssl_certificate: PathBuf,
+    pub ssl_key: PathBuf,
+    /// `none`, `requested` or `required`
+    pub ssl_client_auth: String,
+    pub ssl_client_ca: PathBuf,
+    pub ssl_principal_mapping_rules: String,
     pub super_users: Vec<String>,
     pub allow_everyone_if_no_acl_found: bool,
     pub connections_max_reauth_ms: i64,
@@ -233,6 +248,11 @@ fn typed(given: &BTreeMap<&'static str, Text>) -> Result<ServerSettings, Box<Ref
         kafka_listeners: from.listeners()?,
         sasl_mechanisms: from.list("sasl.enabled.mechanisms"),
         sasl_users_file: Some(from.text("sasl.users.file")).filter(|file| !file.is_empty()).map(PathBuf::from),
+        ssl_certificate: from.text("ssl.certificate").into(),
+        ssl_key: from.text("ssl.key").into(),
+        ssl_client_auth: from.text("ssl.client.auth"),
+        ssl_client_ca: from.text("ssl.client.ca").into(),
+        ssl_principal_mapping_rules: from.text("ssl.principal.mapping.rules"),
         super_users: from.super_users()?,
         allow_everyone_if_no_acl_found: from.bool("allow.everyone.if.no.acl.found"),
         connections_max_reauth_ms: from.whole("connections.max.reauth.ms"),
@@ -408,21 +428,27 @@ impl Texts<'_> {
                 };
                 return Err(self.refuse("kafka.listeners", &item, why));
             }
-            let protocol = match name.to_ascii_uppercase().as_str() {
-                "SSL" | "SASL_SSL" => {
-                    return Err(self.refuse("kafka.listeners", &item, "TLS is not served on this address".into()));
-                }
-                upper => Protocol::of(upper).unwrap_or_default(),
-            };
+            let protocol = Protocol::of(&name).unwrap_or_default();
             listeners.push(Listener { name, bind, protocol, advertised: None });
         }
         let map = self.text("listener.security.protocol.map");
         for item in map.split(',').map(str::trim).filter(|item| !item.is_empty()) {
             let refuse = |why: &str| self.refuse("listener.security.protocol.map", item, why.into());
             let (name, protocol) = item.split_once(':').ok_or_else(|| refuse("not NAME:PROTOCOL"))?;
-            let protocol = Protocol::of(protocol).ok_or_else(|| refuse("PLAINTEXT and SASL_PLAINTEXT are served"))?;
+            let protocol = Protocol::of(protocol)
+                .ok_or_else(|| refuse("PLAINTEXT, SASL_PLAINTEXT, SSL and SASL_SSL are served"))?;
             let listener = listeners.iter_mut().find(|listener| listener.name.eq_ignore_ascii_case(name));
             listener.ok_or_else(|| refuse("no listener has this name"))?.protocol = protocol;
+        }
+        if let Some(listener) = listeners.iter().find(|listener| listener.protocol.tls())
+            && (self.text("ssl.certificate").is_empty() || self.text("ssl.key").is_empty())
+        {
+            let why = "a listener with TLS needs ssl.certificate and ssl.key".into();
+            return Err(self.refuse("kafka.listeners", &listener.bind, why));
+        }
+        if self.text("ssl.client.auth") != "none" && self.text("ssl.client.ca").is_empty() {
+            let why = "clients' certificates are judged by ssl.client.ca, which is not set".into();
+            return Err(self.refuse("ssl.client.auth", &self.text("ssl.client.auth"), why));
         }
         for item in self.list("kafka.advertised") {
             let (name, address) = named(&item);

@@ -80,7 +80,8 @@ const OWN: &[Key] = &[
         Section::Security,
         Kind::Text,
         "",
-        "What each listener asks of clients: NAME:PLAINTEXT or NAME:SASL_PLAINTEXT, comma-separated. A listener that bears the \
+        "What each listener asks of clients: NAME:PROTOCOL, comma-separated, of PLAINTEXT, \
+         SASL_PLAINTEXT, SSL and SASL_SSL. A listener that bears the \
          name of a protocol needs no entry; others are PLAINTEXT. As soon as one asks who is there, nobody may do what \
          no access rule allows, on any listener, but super.users.",
     ),
@@ -98,6 +99,38 @@ const OWN: &[Key] = &[
         "",
         "A file of users for SASL, name=password a line, # for comments. Passwords are salted at start and then forgotten. \
          A user who is set by an administrator (AlterUserScramCredentials) hides the one of the file.",
+    ),
+    key(
+        "ssl.certificate",
+        Section::Security,
+        Kind::Text,
+        "",
+        "A PEM file: the certificate that listeners with TLS show, and those between it and its root. It is read again \
+         within ten seconds when it has changed, and so are the key and the client CA.",
+    ),
+    key("ssl.key", Section::Security, Kind::Text, "", "A PEM file: the private key of ssl.certificate, not encrypted."),
+    key(
+        "ssl.client.auth",
+        Section::Security,
+        Kind::OneOf(&["none", "requested", "required"]),
+        "none",
+        "Whether clients show a certificate on SSL listeners. Who shows one is known by its subject; as soon as certificates \
+         are asked for, nobody may do what no access rule allows.",
+    ),
+    key(
+        "ssl.client.ca",
+        Section::Security,
+        Kind::Text,
+        "",
+        "A PEM file: the certificates of those who sign clients' certificates.",
+    ),
+    key(
+        "ssl.principal.mapping.rules",
+        Section::Security,
+        Kind::Text,
+        "DEFAULT",
+        "How a user's name is made of a certificate's subject: RULE:pattern/replacement/[LU] and DEFAULT, comma-separated; \
+         the first that fits decides (KIP-371).",
     ),
     key("super.users", Section::Security, Kind::Text, "", "Who may do everything: User:name, separated by semicolons."),
     key(

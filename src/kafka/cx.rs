@@ -278,6 +278,8 @@ pub struct Conn {
     pub advertised: Advertised,
     /// Name and version of the client's software, if it said so (ApiVersions v3, KIP-511).
     pub software: OnceLock<(String, String)>,
+    /// Who its certificate says it is, where it showed one.
+    pub certified: Option<Principal>,
     /// Who it is. Never held across an await.
     pub login: Mutex<Login>,
 }
@@ -290,7 +292,13 @@ impl Conn {
 
     /// Who asks.
     pub fn principal(&self) -> Principal {
-        self.login().principal().cloned().unwrap_or_else(Principal::anonymous)
+        let login = self.login();
+        match login.is_needed() {
+            // A certificate is no login where one is needed, as in Kafka.
+            true => login.principal().cloned(),
+            false => self.certified.clone(),
+        }
+        .unwrap_or_else(Principal::anonymous)
     }
 }
 

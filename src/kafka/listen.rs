@@ -16,7 +16,11 @@ use crate::kafka::connection::{self, End};
 use crate::kafka::cx::{Advertised, Conn, Cx};
 use crate::kafka::doors::Shut;
 use crate::kafka::sasl::Login;
+use crate::kafka::tls::Tls;
 use crate::metrics;
+
+/// How long a TLS handshake may take.
+const HANDSHAKE_TIME: Duration = Duration::from_secs(10);
 
 /// One listening socket, with the address clients are told (Kafka's `listeners` and `advertised.listeners`).
 #[derive(Debug)]
@@ -25,6 +29,8 @@ pub struct Listener {
     pub socket: TcpListener,
     /// Whether clients have to say who they are, by SASL.
     pub sasl: bool,
+    /// How connections are encrypted, if they are.
+    pub tls: Option<Arc<Tls>>,
     /// `None`: the address at which a client reached us.
     pub advertised: Option<Advertised>,
 }
@@ -32,7 +38,13 @@ pub struct Listener {
 impl Listener {
     /// Listens on `address` (`host:port`; port 0 lets the system choose).
     pub async fn bind(name: &str, address: &str, advertised: Option<Advertised>) -> io::Result<Listener> {
-        Ok(Listener { name: name.into(), socket: TcpListener::bind(address).await?, sasl: false, advertised })
+        Ok(Listener {
+            name: name.into(),
+            socket: TcpListener::bind(address).await?,
+            sasl: false,
+            tls: None,
+            advertised,
+        })
     }
 
     pub fn address(&self) -> io::Result<SocketAddr> {
@@ -127,20 +139,40 @@ fn admit(
     if let Err(error) = socket.set_nodelay(true) {
         tracing::debug!(%peer, %error, "TCP_NODELAY");
     }
-    let conn = Arc::new(Conn {
+    let conn = Conn {
         peer,
         listener: listener.name.clone(),
         advertised,
         software: OnceLock::new(),
+        certified: None,
         login: Mutex::new(Login::new(listener.sasl)),
-    });
+    };
     let (cx, stop) = (cx.clone(), stop.clone());
+    let tls = listener.tls.clone();
     connections.spawn(async move {
         let _entry = entry;
         let _count = Count::one_more();
-        let (from, to) = socket.into_split();
-        let end = connection::run(cx, conn.clone(), from, to, stop).await;
-        report(&conn, &end);
+        let Some(tls) = tls else {
+            let (conn, (from, to)) = (Arc::new(conn), socket.into_split());
+            let end = connection::run(cx, conn.clone(), from, to, stop).await;
+            return report(&conn, &end);
+        };
+        let shaken = match timeout(HANDSHAKE_TIME, tls.accept(socket)).await {
+            Ok(shaken) => shaken,
+            Err(_) => Err(io::ErrorKind::TimedOut.into()),
+        };
+        match shaken {
+            Ok((stream, certified)) => {
+                let conn = Arc::new(Conn { certified, ..conn });
+                let (from, to) = tokio::io::split(stream);
+                let end = connection::run(cx, conn.clone(), from, to, stop).await;
+                report(&conn, &end);
+            }
+            Err(error) => {
+                metrics::CONNECTIONS_REFUSED.of("tls").inc();
+                tracing::warn!(%peer, listener = &*conn.listener, "closed a connection: no TLS: {error}");
+            }
+        }
     });
 }
 

@@ -19,5 +19,6 @@ pub mod security;
 pub mod session;
 pub mod settings;
 pub mod table;
+pub mod tls;
 pub mod txn;
 pub mod wire;

@@ -42,7 +42,9 @@ impl Settings {
     /// From the server's configuration.
     pub fn of(settings: &ServerSettings) -> Settings {
         Settings {
-            enforced: settings.kafka_listeners.iter().any(|listener| listener.protocol.sasl()),
+            enforced: settings.kafka_listeners.iter().any(|listener| {
+                listener.protocol.sasl() || (listener.protocol.tls() && settings.ssl_client_auth != "none")
+            }),
             policy: Arc::new(Policy {
                 super_users: settings.super_users.iter().cloned().collect(),
                 open_without_rules: settings.allow_everyone_if_no_acl_found,

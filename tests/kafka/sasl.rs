@@ -30,11 +30,6 @@ const NOW: Timestamp = Timestamp(1_000_000);
 
 /// A server that asks who is there: `admin` may do everything, `alice` nothing.
 pub async fn secured(session_ms: i64) -> (Server, Clock) {
-    let disk = Arc::new(MemDisk::new());
-    let clock = Clock::manual(NOW);
-    let opened = Engine::open(engine::Options::default(), disk, clock.clone(), Chance::System, Driver::Threads).await;
-    let (engine, _) = opened.expect("an empty engine opens");
-    let groups = Coordinator::open(engine.clone(), Groups::default()).await.expect("no groups open");
     let settings = Settings {
         enforced: true,
         policy: Policy { super_users: ["User:admin".to_owned()].into(), open_without_rules: false }.into(),
@@ -42,11 +37,20 @@ pub async fn secured(session_ms: i64) -> (Server, Clock) {
         session_ms,
         failure_delay_ms: 1,
     };
-    let users = [("admin", "adminsecret"), ("alice", "alicesecret")].map(|(n, p)| (n.to_owned(), p.to_owned()));
-    let security = Security::open(engine.clone(), settings, &users).await.expect("opened");
-    let cx = Arc::new(Cx::new(engine.clone(), groups, Options::default()).secured(security));
     let mut listener = Listener::bind("test", "127.0.0.1:0", None).await.expect("a free port");
     listener.sasl = true;
+    listening(listener, settings, &[("admin", "adminsecret"), ("alice", "alicesecret")]).await
+}
+
+pub async fn listening(listener: Listener, settings: Settings, users: &[(&str, &str)]) -> (Server, Clock) {
+    let disk = Arc::new(MemDisk::new());
+    let clock = Clock::manual(NOW);
+    let opened = Engine::open(engine::Options::default(), disk, clock.clone(), Chance::System, Driver::Threads).await;
+    let (engine, _) = opened.expect("an empty engine opens");
+    let groups = Coordinator::open(engine.clone(), Groups::default()).await.expect("no groups open");
+    let users: Vec<_> = users.iter().map(|(name, password)| (name.to_string(), password.to_string())).collect();
+    let security = Security::open(engine.clone(), settings, &users).await.expect("opened");
+    let cx = Arc::new(Cx::new(engine.clone(), groups, Options::default()).secured(security));
     let address = listener.address().expect("bound");
     let (stop, stopping) = watch::channel(false);
     let serving = tokio::spawn(serve(cx, listener, stopping));

@@ -55,6 +55,7 @@ impl Faces {
             listener: "sim".into(),
             advertised: Advertised { host: "sim".into(), port: 9092 },
             software: OnceLock::new(),
+            certified: None,
             login: std::sync::Mutex::new(interfluve::kafka::sasl::Login::new(false)),
         };
         tokio::spawn(connection::run(self.cx.clone(), Arc::new(conn), from, to, self.stop.subscribe()));

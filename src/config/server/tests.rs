@@ -144,11 +144,16 @@ fn listeners_ask_what_their_names_or_the_map_say() {
     for (listeners, map, why) in [
         ("in://127.0.0.1:1", "out:PLAINTEXT", "no listener has this name"),
         ("in://127.0.0.1:1", "in", "not NAME:PROTOCOL"),
-        ("in://127.0.0.1:1", "in:SASL_SSL", "PLAINTEXT and SASL_PLAINTEXT are served"),
-        ("SASL_SSL://127.0.0.1:1", "", "TLS is not served"),
+        ("in://127.0.0.1:1", "in:KERBEROS", "PLAINTEXT, SASL_PLAINTEXT, SSL and SASL_SSL are served"),
+        ("in://127.0.0.1:1", "in:SSL", "a listener with TLS needs ssl.certificate and ssl.key"),
+        ("SASL_SSL://127.0.0.1:1", "", "a listener with TLS needs ssl.certificate and ssl.key"),
     ] {
         refused(&[("kafka.listeners", listeners), ("listener.security.protocol.map", map)], why);
     }
+    refused(&[("ssl.client.auth", "required")], "ssl.client.ca, which is not set");
+    let secure = [("kafka.listeners", "SASL_SSL://127.0.0.1:1"), ("ssl.certificate", "c"), ("ssl.key", "k")];
+    let protocol = parse(&secure).expect("good").kafka_listeners[0].protocol;
+    assert!(protocol.sasl() && protocol.tls());
     refused(&[("super.users", "alice")], "not User:name");
     assert_eq!(parse(&[("super.users", "User:a;User:b")]).expect("good").super_users, ["User:a", "User:b"]);
 }

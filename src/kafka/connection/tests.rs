@@ -53,6 +53,7 @@ fn conn() -> Conn {
         listener: "test".into(),
         advertised: Advertised { host: "h".into(), port: 1 },
         software: OnceLock::new(),
+        certified: None,
         login: std::sync::Mutex::new(crate::kafka::sasl::Login::new(false)),
     }
 }
