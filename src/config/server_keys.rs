@@ -80,8 +80,8 @@ const OWN: &[Key] = &[
         Section::Security,
         Kind::Text,
         "",
-        "What each listener asks of clients: NAME:PROTOCOL, comma-separated, of PLAINTEXT, \
-         SASL_PLAINTEXT, SSL and SASL_SSL. A listener that bears the \
+        "What each listener asks of clients: NAME:PROTOCOL, comma-separated. PLAINTEXT, SASL_PLAINTEXT, SSL and SASL_SSL \
+         are known. A listener that bears the \
          name of a protocol needs no entry; others are PLAINTEXT. As soon as one asks who is there, nobody may do what \
          no access rule allows, on any listener, but super.users.",
     ),
@@ -129,8 +129,8 @@ const OWN: &[Key] = &[
         Section::Security,
         Kind::Text,
         "DEFAULT",
-        "How a user's name is made of a certificate's subject: RULE:pattern/replacement/[LU] and DEFAULT, comma-separated; \
-         the first that fits decides (KIP-371).",
+        "How a user's name is made of a certificate's subject. RULE:pattern/replacement/[LU] and DEFAULT, \
+         comma-separated; the first that fits decides (KIP-371).",
     ),
     key("super.users", Section::Security, Kind::Text, "", "Who may do everything: User:name, separated by semicolons."),
     key(
@@ -199,7 +199,7 @@ const OWN: &[Key] = &[
         Section::Limits,
         whole(16 * MIB, 4095 * MIB, Unit::Bytes),
         "67108864",
-        "Memory for answers to GetRecords that their readers have not taken yet; beyond it calls are refused as too fast.",
+        "Memory for answers to GetRecords that are not taken yet. Beyond it calls are refused as too fast.",
     ),
     key(
         "kinesis.reads.limit",
@@ -306,8 +306,8 @@ const OWN: &[Key] = &[
         Section::Groups,
         Kind::OneOf(&["disabled", "upgrade", "downgrade", "bidirectional"]),
         "bidirectional",
-        "Whether a group that has members may go from the classic to the consumer protocol (`upgrade`), back \
-         (`downgrade`), both or neither.",
+        "Whether groups with members may change their protocol. `upgrade` is from the classic to the consumer protocol, \
+         `downgrade` is back.",
     ),
     shown(
         key(

@@ -63,9 +63,12 @@ async fn holds(engine: &Engine, logs: &[LogId], rounds: u64) {
     }
 }
 
+/// A stop may leave the pack that was being merged, which is noted and no damage.
 fn is_sound(disk: &MemDisk) {
     let disk: Arc<dyn Disk> = Arc::new(disk.clone());
-    assert_eq!(check(&disk, &mut |_| ()).unwrap().findings, [], "{:?}", disk.list("journal"));
+    let mut findings = check(&disk, &mut |_| ()).unwrap().findings;
+    findings.retain(|finding| !(finding.severity == Severity::Note && finding.file.starts_with(DIR)));
+    assert_eq!(findings, [], "{:?}", disk.list("journal"));
 }
 
 /// Until a moment comes that only the settler's thread knows.
