@@ -233,7 +233,7 @@ transactional_perf() {
 }
 # Every value that a careful reader finds.
 careful() {
-    tool "${CONSUMER[@]}" --topic "$TOPIC-txn" --from-beginning --isolation-level read_committed --timeout-ms 5000 \
+    tool "${CONSUMER[@]}" --topic "$TOPIC-txn" --from-beginning --isolation-level read_committed --timeout-ms 10000 \
         2>/dev/null | wc -l
 }
 
