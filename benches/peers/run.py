@@ -37,9 +37,12 @@ def load(work, server, **flags):
 
 def with_cpu(server, per, work, *rest, **flags):
     """The load's figures with the server's CPU-seconds over it, divided by `per`."""
-    before = server.cpu_s()
+    before, written = server.cpu_s(), server.written_bytes()
     figures = load(work, *rest, **flags)
     figures["cpu"] = (server.cpu_s() - before) / per
+    if work == "produce":
+        # Bytes to the disk for each byte of values, as far as they were sent there before the load ended.
+        figures["amplification"] = (server.written_bytes() - written) / (flags["mib"] << 20)
     return figures
 
 
@@ -170,6 +173,7 @@ def pick(figures):
 ROWS = [
     ("produce12 cpu", "produce 1 KiB × 12: server CPU", "CPU-s/GiB", "≤ ½ of Kafka"),
     ("produce12 mb_per_s", "produce 1 KiB × 12: throughput", "MB/s", "see below"),
+    ("produce12 amplification", "produce 1 KiB × 12: bytes to the disk for each byte", "", ""),
     ("produce100 cpu", "produce 1 KiB × 100: server CPU", "CPU-s/GiB", "≤ ¼ of Kafka"),
     ("produce100 mb_per_s", "produce 1 KiB × 100: throughput", "MB/s", ""),
     ("synced12 mb_per_s", "produce × 12, Kafka with `flush.messages=1`", "MB/s", "≥ 3 × Kafka"),
@@ -211,7 +215,7 @@ def commit():
     return asked.stdout.strip()
 
 
-def table(results, disk, options, commit):
+def table(results, disk, ceiling, options, commit):
     middle = {kind: medians(runs) for kind, runs in results.items()}
     ours, theirs = middle.get("interfluve", {}), middle.get("kafka-4.4", {})
     lines = [
@@ -220,7 +224,8 @@ def table(results, disk, options, commit):
         "(no sync). CPU is the server's own.",
         "",
         f"This disk: `fdatasync` after a 4 KiB append p50 {show(disk['sync_p50_ms'])} ms, p99 {show(disk['sync_p99_ms'])} ms; "
-        f"synced sequential writes of 8 MiB {show(disk['synced_mb_per_s'])} MB/s.",
+        f"synced sequential writes of 8 MiB {show(disk['synced_mb_per_s'])} MB/s. The load generator's own ceiling, beside a "
+        f"server that only answers: {show(ceiling)} MB/s.",
         "",
         "| work | unit | interfluve | Kafka 4.4 | ratio | target |",
         "|---|---|--:|--:|--:|---|",
@@ -275,7 +280,8 @@ def main():
     results, measured = {}, commit()
     with tempfile.TemporaryDirectory(prefix="peers-") as folder:
         disk = load("disk", "", dir=folder)
-        print(f"disk: {disk}", flush=True)
+        ceiling = statistics.median(load("ceiling", "", partitions=12, mib=options.mib)["mb_per_s"] for _ in range(5))
+        print(f"disk: {disk}, generator: {ceiling}", flush=True)
         works = [(Side, options.sides, "")]
         if not options.only or "put" in options.only:
             names = [n for n in PutSide.KINDS if n != "interfluve" or "interfluve" in options.sides]
@@ -297,7 +303,7 @@ def main():
                     results.setdefault(prefix + kind, []).append(side.figures)
                     shown = {name: show(value) if isinstance(value, (int, float)) else value for name, value in side.figures.items()}
                     print(f"pair {pair + 1}, {prefix}{kind}: {json.dumps(shown)}", flush=True)
-    text = table(results, disk, options, measured)
+    text = table(results, disk, ceiling, options, measured)
     print(text) if options.print else write(text)
 
 

@@ -52,10 +52,10 @@ func quantileMs(values []time.Duration, q float64) float64 {
 func main() {
 	works := map[string]func() result{
 		"first-ack": firstAck, "produce": produce, "consume": consume, "e2e": endToEnd, "closed": closedLoop,
-		"topics": manyTopics, "put": putRecords, "disk": disk,
+		"topics": manyTopics, "put": putRecords, "disk": disk, "ceiling": ceiling,
 	}
 	if len(os.Args) < 2 || works[os.Args[1]] == nil {
-		fmt.Fprintln(os.Stderr, "load first-ack|produce|consume|e2e|closed|topics|put|disk [flags]")
+		fmt.Fprintln(os.Stderr, "load first-ack|produce|consume|e2e|closed|topics|put|disk|ceiling [flags]")
 		os.Exit(2)
 	}
 	fail(flag.CommandLine.Parse(os.Args[2:]))
