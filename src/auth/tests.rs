@@ -8,7 +8,7 @@ use super::machine::{Auth, Command, Reply};
 use super::rules::{
     Filter, PatternFilter, Policy, Rule, Rules, Says, Subject, authorize, authorize_somewhere, implies,
 };
-use super::scram::{Credential, Failed, First, Mechanism};
+use super::scram::{Credential, Failed, First, Mechanism, xor};
 use super::{Action, Kind, Pattern, Principal, Resource, Verdict};
 use crate::ids::Timestamp;
 use crate::ledger::laws::{Bench, check_compaction};
@@ -78,6 +78,28 @@ fn a_last_message_is_refused_for_what_is_wrong_with_it() {
         (format!("c=biws,r={nonce},p=%"), Failed::Malformed),
     ] {
         assert_eq!(exchange.finish(message.as_bytes()), Err(why), "{message}");
+    }
+}
+
+#[test]
+fn a_client_may_say_its_own_nonce_twice() {
+    for (nonce, fine) in [
+        (format!("rOprNGfwEbeRWgbNEkqOrOprNGfwEbeRWgbNEkqO{OURS}"), true),
+        (format!("xOprNGfwEbeRWgbNEkqOrOprNGfwEbeRWgbNEkqO{OURS}"), false),
+        (format!("rOprNGfwEbeRWgbNEkqOrOprNGfwEbeRWgbNEkqOrOprNGfwEbeRWgbNEkqO{OURS}"), false),
+    ] {
+        let mechanism = Mechanism::Sha256;
+        let (challenge, exchange) = First::parse(FIRST.as_bytes()).expect("fine").challenge(pencil(mechanism), OURS);
+        let challenge = String::from_utf8(challenge).expect("text");
+        let last = format!("c=biws,r={nonce}");
+        let signed = format!("{},{challenge},{last}", FIRST.trim_start_matches("n,,"));
+        let pencil = pencil(mechanism);
+        let client_key =
+            mechanism.hmac(&mechanism.salted(b"pencil", &pencil.salt, pencil.iterations), &[b"Client Key"]);
+        let mut proof = mechanism.hmac(&pencil.stored_key, &[signed.as_bytes()]);
+        xor(&mut proof, &client_key);
+        let answer = exchange.finish(format!("{last},p={}", STANDARD.encode(&proof)).as_bytes());
+        assert_eq!(answer.err(), (!fine).then_some(Failed::Nonce), "{nonce}");
     }
 }
 
