@@ -22,7 +22,7 @@ use crate::aws::door::{self, Caller, Door};
 use crate::chance::Chance;
 use crate::cli::{FAILED, USAGE};
 use crate::clock::Clock;
-use crate::config::server::{DataDir, ServerSettings};
+use crate::config::server::{DataDir, Protocol, ServerSettings};
 use crate::engine::catalog::Kind;
 use crate::engine::open::Recovery;
 use crate::engine::{self, Driver, Engine};
@@ -336,6 +336,9 @@ impl Sockets {
             let (socket, address) = bind(&listener.bind, "Kafka", "--kafka-listeners").await?;
             let advertised = listener.advertised.as_ref().map(|(host, port)| format!("{host}:{port}"));
             addresses.kafka.push((listener.name.clone(), address, advertised));
+            if listener.protocol == Protocol::Plaintext {
+                addresses.plain_kafka.get_or_insert(address);
+            }
             kafka.push(socket);
         }
         let (mut aws, mut metrics) = (None, None);

@@ -27,6 +27,8 @@ pub struct Started {
     pub recovered: Recovered,
     /// Real addresses by the listener's name, in the order of configuration, with what is advertised instead.
     pub kafka: Vec<(String, SocketAddr, Option<String>)>,
+    /// One of them that asks clients neither for TLS nor who they are.
+    pub plain_kafka: Option<SocketAddr>,
     pub aws: Option<SocketAddr>,
     pub metrics: Option<SocketAddr>,
 }
@@ -66,8 +68,8 @@ pub fn screen(started: &Started) -> String {
     }
     line("", "");
     line("Try", "");
-    if let Some((_, address, _)) = started.kafka.first() {
-        line("", &format!("echo hello | kcat -b {} -t greetings -P", reachable(*address)));
+    if let Some(address) = started.plain_kafka {
+        line("", &format!("echo hello | kcat -b {} -t greetings -P", reachable(address)));
     }
     if let Some(address) = started.aws {
         let credentials = "AWS_ACCESS_KEY_ID=any AWS_SECRET_ACCESS_KEY=any";
@@ -132,6 +134,7 @@ mod tests {
                 ("internal".into(), "127.0.0.1:9092".parse().expect("an address"), None),
                 ("external".into(), "0.0.0.0:9093".parse().expect("an address"), Some("b.example:9093".into())),
             ],
+            plain_kafka: Some("127.0.0.1:9092".parse().expect("an address")),
             aws: Some("127.0.0.1:4566".parse().expect("an address")),
             metrics: None,
         }
@@ -154,6 +157,11 @@ mod tests {
             assert!(text.contains(part), "{part:?} in\n{text}");
         }
         assert!(text.lines().count() <= 24, "more than a screen:\n{text}");
+    }
+
+    #[test]
+    fn what_cannot_be_tried_without_a_password_is_not_shown() {
+        assert!(!screen(&Started { plain_kafka: None, ..started() }).contains("kcat"));
     }
 
     #[test]
