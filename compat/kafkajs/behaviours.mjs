@@ -121,7 +121,9 @@ async function commitResume() {
 
 async function seekByTime() {
   const name = `${topic}-time`;
-  await admin.createTopics({ topics: [{ topic: name, numPartitions: 1 }] });
+  // The records are years old: any broker would give them up when it next looks.
+  const configEntries = [{ name: 'retention.ms', value: '-1' }];
+  await admin.createTopics({ topics: [{ topic: name, numPartitions: 1, configEntries }] });
   const begin = 1_700_000_000_000;
   const producer = kafka.producer();
   await producer.connect();

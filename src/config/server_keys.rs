@@ -548,8 +548,8 @@ const OWN: &[Key] = &[
         "log.retention.check.interval.ms",
         Section::Storage,
         whole(1, MAX, Unit::Ms),
-        "10000",
-        "How often segments that may be given up are looked for, and how much room the disk has.",
+        "300000",
+        "How often records that may be given up are looked for; first half a minute after the start.",
     ),
     // ── running
     key(

@@ -14,7 +14,7 @@ pub async fn run(engine: Arc<Engine>) {
     let mut full = false;
     full = watch_room(&engine, full).await;
     let mut producers_due = engine.clock.now().plus_ms(PRODUCERS_MS);
-    let mut retention_due = engine.clock.now().plus_ms(engine.options.maintenance_ms);
+    let mut retention_due = engine.clock.now().plus_ms(engine.options.maintenance_ms.min(FIRST_MS));
     loop {
         let next = engine.clock.now().plus_ms(engine.options.maintenance_ms.min(ROOM_MS));
         tokio::select! {
@@ -40,6 +40,9 @@ pub async fn run(engine: Arc<Engine>) {
 /// The lane counts what it writes against the room it was told of; a fast writer must hear of new room before that is
 /// used up.
 const ROOM_MS: i64 = 1_000;
+
+/// Kafka's `log.initial.task.delay.ms`.
+const FIRST_MS: i64 = 30_000;
 
 /// Kafka looks for expired producers every ten minutes (`producer.id.expiration.check.interval.ms`).
 const PRODUCERS_MS: i64 = 600_000;

@@ -325,7 +325,7 @@ pub struct Options {
     pub fetch_disk_limit_bytes: usize,
     /// Appends are refused while the disk has less room than this, and accepted again at twice as much.
     pub reserve_free_bytes: u64,
-    /// How often retention is judged and the disk's room looked at.
+    /// How often retention is judged.
     pub maintenance_ms: i64,
     pub producer_expiration_ms: i64,
     /// A ledger's log is begun anew with a snapshot when it has grown by this much, or by twice its last snapshot.
