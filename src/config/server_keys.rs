@@ -506,7 +506,7 @@ const OWN: &[Key] = &[
         "pack.logs",
         Section::Storage,
         whole(1, INT, Unit::Count),
-        "16",
+        "512",
         "As many logs with that little are packed; fewer are settled into segments at once.",
     ),
     key(

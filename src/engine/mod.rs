@@ -347,7 +347,7 @@ impl Default for Options {
             lane: lane::Limits {
                 settle_bytes: 4 << 20,
                 pack_bytes: 64 << 10,
-                pack_logs: 16,
+                pack_logs: 512,
                 unsettled_bytes: 48 << 20,
                 journal_bytes: 96 << 20,
                 tail_bytes: 48 << 20,
