@@ -21,7 +21,7 @@ use super::sweep::{self, Use};
 use super::table;
 use super::vault::Segment;
 use super::verify::{self, Flaw, Proven};
-use super::window::{Gapped, read_if_there};
+use super::window::{gapped, read_if_there};
 use crate::ids::{LogId, Offset};
 use crate::ledger::{Machine, Record};
 use crate::log::pack;
@@ -277,7 +277,7 @@ impl Check<'_> {
             let own = (reach.filed.bytes > 0).then(|| self.disk.open(&name, Open::Read)).transpose();
             let Ok(own) = own else { continue };
             let Ok([file, _]) = packs.spliced(&*self.disk, CATALOG_LOG, reach, [own, None]) else { continue };
-            let mut bytes = BytesMut::zeroed(reach.bytes.min(file.reach()) as usize);
+            let mut bytes = BytesMut::zeroed(reach.bytes.min(file.0.reach()) as usize);
             if file.read_exact_at(&mut bytes, 0).is_ok() {
                 self.notes(&mut catalog, &name, found, bytes.freeze());
             }
@@ -370,7 +370,7 @@ impl Check<'_> {
             Err(e) => return Err(e),
         };
         self.report.packs += 1;
-        let file = Gapped(&*file);
+        let file = gapped(&*file);
         let mut head = [0; pack::HEAD_BYTES];
         if !read_if_there(&file, &mut head, 0)? || head != pack::head(info.id) {
             let finding = self.tell(Severity::Damage, name.clone(), "it does not begin as a pack does");

@@ -18,7 +18,7 @@ use super::window::read_if_there;
 use crate::ids::{LogId, Offset};
 use crate::log::pack::{self, Fence, PIECE_HEAD_BYTES, Row, TAIL_BYTES, Tail};
 use crate::metrics;
-use crate::store::{Disk, File, Open};
+use crate::store::{Disk, File, Open, ReadOnly, Reads};
 
 pub const DIR: &str = "packs";
 /// How much is read at once where a piece's head is damaged and the next one is looked for.
@@ -262,15 +262,15 @@ impl Packs {
         Ok(pieces)
     }
 
-    /// The `.log` and the sidecar of a segment, its own files with what stands in packs behind them. `own` opens the
-    /// segment's own files. `None`: some of it is nowhere.
+    /// The `.log` and the sidecar of a segment, its own files with what stands in packs behind them. `own`: the
+    /// segment's own files, opened. Where some of it is nowhere, they have a gap ([`Spliced::reach`]).
     pub fn spliced(
         &self,
         disk: &dyn Disk,
         log: LogId,
         reach: &Settled,
         own: [Option<Arc<dyn File>>; 2],
-    ) -> io::Result<[Spliced; 2]> {
+    ) -> io::Result<[ReadOnly<Spliced>; 2]> {
         let [records, side] = own;
         let mut spliced = [Spliced::after(records, reach.filed.bytes)?, Spliced::after(side, reach.filed.side_bytes)?];
         for (pack, row) in self.pieces(disk, log, reach)? {
@@ -278,7 +278,7 @@ impl Packs {
             spliced[0].push(row.at, u64::from(row.bytes), &file, row.batches_at());
             spliced[1].push(row.side_at, u64::from(row.side_bytes), &file, row.entries_at());
         }
-        Ok(spliced)
+        Ok(spliced.map(ReadOnly))
     }
 }
 
@@ -317,7 +317,7 @@ impl Spliced {
     }
 }
 
-impl File for Spliced {
+impl Reads for Spliced {
     fn read_at(&self, buf: &mut [u8], at: u64) -> io::Result<usize> {
         let after = self.parts.partition_point(|part| part.at + part.bytes <= at);
         let Some(part) = self.parts.get(after).filter(|part| part.at <= at) else { return Ok(0) };
@@ -327,27 +327,7 @@ impl File for Spliced {
     }
 
     /// With what stands behind the recorded part of its own file.
-    fn len(&self) -> io::Result<u64> {
+    fn length(&self) -> io::Result<u64> {
         Ok(self.reach() + self.beyond)
-    }
-
-    fn write_at(&self, _: &[&[u8]], _: u64) -> io::Result<()> {
-        Err(io::ErrorKind::Unsupported.into())
-    }
-
-    fn sync(&self) -> io::Result<()> {
-        Err(io::ErrorKind::Unsupported.into())
-    }
-
-    fn set_len(&self, _: u64) -> io::Result<()> {
-        Err(io::ErrorKind::Unsupported.into())
-    }
-
-    fn allocate(&self, _: u64) -> io::Result<()> {
-        Err(io::ErrorKind::Unsupported.into())
-    }
-
-    fn reread(&self, _: u64) -> io::Result<()> {
-        Err(io::ErrorKind::Unsupported.into())
     }
 }

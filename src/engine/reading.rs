@@ -67,7 +67,7 @@ impl<'a> Reading<'a> {
         let side = side.or_else(|e| if e.kind() == io::ErrorKind::NotFound { Ok(None) } else { Err(e) })?;
         let vault = self.vault;
         let spliced = vault.packs.spliced(&*vault.disk, self.s.log, self.reach, [records?, side])?;
-        if spliced[0].reach() < self.reach.bytes
+        if spliced[0].0.reach() < self.reach.bytes
             && let (Ok(records), Ok(side)) = (self.own(0), self.own(1))
             && records.len()? >= self.reach.bytes
         {

@@ -24,7 +24,7 @@ use crate::log::line::Line;
 use crate::log::producers::Producers;
 use crate::log::transactions::Transactions;
 use crate::store::journal::FrameNo;
-use crate::store::{Disk, Open};
+use crate::store::{Disk, Open, is_broken};
 
 /// The file's name.
 pub const NAME: &str = "table";
@@ -240,9 +240,7 @@ fn read_file(disk: &dyn Disk, name: &str) -> io::Result<Option<Bytes>> {
     let mut bytes = vec![0; file.len()? as usize];
     match file.read_exact_at(&mut bytes, 0) {
         Ok(()) => Ok(Some(bytes.into())),
-        Err(e) if e.raw_os_error() == Some(rustix::io::Errno::IO.raw_os_error()) => {
-            Err(io::Error::new(io::ErrorKind::InvalidData, "the disk cannot read it"))
-        }
+        Err(e) if is_broken(&e) => Err(io::Error::new(io::ErrorKind::InvalidData, "the disk cannot read it")),
         Err(e) => Err(e),
     }
 }

@@ -6,7 +6,7 @@ use std::io;
 use bytes::{Bytes, BytesMut};
 
 use crate::log::segment::{self, HEAD_BYTES, Head, Slot};
-use crate::store::File;
+use crate::store::{File, ReadOnly, Reads, is_broken};
 
 /// How much of a sidecar is read at once while its heads are gathered.
 const SIDE_READ_BYTES: usize = 256 * 1024;
@@ -59,41 +59,25 @@ pub fn read_if_there(file: &dyn File, buf: &mut [u8], at: u64) -> io::Result<boo
 
 /// The same for who looks for damage, or has to go on without: what the disk cannot read counts as not there.
 pub fn read_or_damaged(file: &dyn File, buf: &mut [u8], at: u64) -> io::Result<bool> {
-    read_if_there(&Gapped(file), buf, at)
+    read_if_there(&gapped(file), buf, at)
 }
 
-/// A file that is read only, in which what the disk cannot read counts as not there.
-pub struct Gapped<'f>(pub &'f dyn File);
+/// A file in which what the disk cannot read counts as not there.
+pub fn gapped(file: &dyn File) -> ReadOnly<Gapped<'_>> {
+    ReadOnly(Gapped(file))
+}
 
-impl File for Gapped<'_> {
+pub struct Gapped<'f>(&'f dyn File);
+
+impl Reads for Gapped<'_> {
     fn read_at(&self, buf: &mut [u8], at: u64) -> io::Result<usize> {
         match self.0.read_at(buf, at) {
-            Err(e) if e.raw_os_error() == Some(rustix::io::Errno::IO.raw_os_error()) => Ok(0),
+            Err(e) if is_broken(&e) => Ok(0),
             read => read,
         }
     }
 
-    fn len(&self) -> io::Result<u64> {
+    fn length(&self) -> io::Result<u64> {
         self.0.len()
-    }
-
-    fn write_at(&self, _: &[&[u8]], _: u64) -> io::Result<()> {
-        Err(io::ErrorKind::Unsupported.into())
-    }
-
-    fn sync(&self) -> io::Result<()> {
-        Err(io::ErrorKind::Unsupported.into())
-    }
-
-    fn set_len(&self, _: u64) -> io::Result<()> {
-        Err(io::ErrorKind::Unsupported.into())
-    }
-
-    fn allocate(&self, _: u64) -> io::Result<()> {
-        Err(io::ErrorKind::Unsupported.into())
-    }
-
-    fn reread(&self, _: u64) -> io::Result<()> {
-        Err(io::ErrorKind::Unsupported.into())
     }
 }

@@ -98,6 +98,52 @@ pub trait File: Send + Sync {
     }
 }
 
+/// What can be read as a file and is none of its own: see [`ReadOnly`].
+pub trait Reads: Send + Sync {
+    /// As [`File::read_at`].
+    fn read_at(&self, buf: &mut [u8], at: u64) -> io::Result<usize>;
+    /// In bytes.
+    fn length(&self) -> io::Result<u64>;
+}
+
+/// A file that is only read.
+pub struct ReadOnly<R>(pub R);
+
+impl<R: Reads> File for ReadOnly<R> {
+    fn read_at(&self, buf: &mut [u8], at: u64) -> io::Result<usize> {
+        self.0.read_at(buf, at)
+    }
+
+    fn len(&self) -> io::Result<u64> {
+        self.0.length()
+    }
+
+    fn write_at(&self, _: &[&[u8]], _: u64) -> io::Result<()> {
+        Err(io::ErrorKind::Unsupported.into())
+    }
+
+    fn sync(&self) -> io::Result<()> {
+        Err(io::ErrorKind::Unsupported.into())
+    }
+
+    fn set_len(&self, _: u64) -> io::Result<()> {
+        Err(io::ErrorKind::Unsupported.into())
+    }
+
+    fn allocate(&self, _: u64) -> io::Result<()> {
+        Err(io::ErrorKind::Unsupported.into())
+    }
+
+    fn reread(&self, _: u64) -> io::Result<()> {
+        Err(io::ErrorKind::Unsupported.into())
+    }
+}
+
+/// Could the disk not read or write (EIO)? Nothing is said about the bytes by that.
+pub fn is_broken(error: &io::Error) -> bool {
+    error.raw_os_error() == Some(rustix::io::Errno::IO.raw_os_error())
+}
+
 /// Is this the disk being full (or a quota)? Then nothing is broken: it passes when there is room again.
 pub fn is_full(error: &io::Error) -> bool {
     matches!(error.kind(), io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded)

@@ -11,7 +11,7 @@ use super::frame::{
     frame_bytes,
 };
 use super::{FrameIn, FrameNo, MARK, ReplayReport, Replayed};
-use crate::store::{Disk, File, Open};
+use crate::store::{Disk, File, Open, is_broken};
 
 /// How much is read at once.
 const WINDOW_BYTES: u64 = 1 << 20;
@@ -88,7 +88,7 @@ fn read_or_zeros(file: &dyn File, buf: &mut [u8], at: u64) -> io::Result<()> {
     match file.read_exact_at(buf, at) {
         Ok(()) => return Ok(()),
         Err(error) if error.kind() == io::ErrorKind::UnexpectedEof => {}
-        Err(error) if error.raw_os_error() == Some(rustix::io::Errno::IO.raw_os_error()) => {}
+        Err(error) if is_broken(&error) => {}
         Err(error) => return Err(error),
     }
     for (n, block) in buf.chunks_mut(BLOCK_BYTES).enumerate() {
