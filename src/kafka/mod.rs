@@ -10,6 +10,7 @@ pub mod doors;
 pub mod error;
 pub mod frame;
 pub mod group;
+pub mod ledgers;
 pub mod listen;
 pub mod overrides;
 pub mod quota;

@@ -15,10 +15,11 @@ use crate::auth::rules::Policy;
 use crate::auth::scram::{Credential, MIN_ITERATIONS, Mechanism};
 use crate::chance::Chance;
 use crate::config::server::ServerSettings;
-use crate::engine::catalog::{Born, Create, Kind};
+use crate::engine::catalog::Kind;
 use crate::engine::ledgers::{Effects, Ledger};
-use crate::engine::{Change, Changed, Engine, Error};
+use crate::engine::{Engine, Error};
 use crate::kafka::access::Access;
+use crate::kafka::ledgers;
 use crate::kafka::sasl::{Method, Users};
 
 /// The stream whose only log credentials and rules are folded from.
@@ -76,16 +77,7 @@ impl Security {
 
     /// Folds credentials and rules from their log, which is made if it is not there. `users`: name and password.
     pub async fn open(engine: Arc<Engine>, settings: Settings, users: &[(String, String)]) -> Result<Security, Error> {
-        let found = engine.catalog().stream(STREAM).cloned();
-        let stream = match found {
-            Some(stream) => stream,
-            None => match engine.change(vec![birth()]).await.pop() {
-                Some(Ok(Changed::Created(stream))) => stream,
-                Some(Err(error)) => return Err(error),
-                other => unreachable!("a stream was to be created: {other:?}"),
-            },
-        };
-        let Some(log) = stream.log(0) else { return Err(Error::NoSuchLog) };
+        let log = ledgers::log_of(&engine, STREAM, Kind::Hidden, &[]).await?;
         let state: Arc<ArcSwap<State>> = Arc::default();
         let publish = {
             let state = state.clone();
@@ -134,18 +126,6 @@ impl Security {
         let host = address.to_canonical().to_string();
         Access::of(self.state(), self.settings.policy.clone(), principal(), host)
     }
-}
-
-fn birth() -> Change {
-    Change::Create(Create {
-        name: STREAM.into(),
-        born: Born::Kafka,
-        kind: Kind::Hidden,
-        logs: 1,
-        settings: BTreeMap::from([("cleanup.policy".to_owned(), "compact".to_owned())]),
-        placement: None,
-        creating_ms: 0,
-    })
 }
 
 impl Users for Security {

@@ -1,7 +1,6 @@
 //! The group machine as the handlers ask it: one method per command, and what it answers in Kafka's codes. Decides
 //! nothing; every answer is durable when it comes.
 
-use std::collections::BTreeMap;
 use std::future::Future;
 use std::sync::{Arc, Mutex, PoisonError, Weak};
 
@@ -12,13 +11,14 @@ use super::{
     Command, Commit, Described, Fetch, Fetched, Groups, Heartbeat, Join, Joined, Leave, Listed, Missing, Name, Refusal,
     Reply, Scratch, Settings, Sync, Synced,
 };
-use crate::engine::catalog::{Born, Create, Kind};
+use crate::engine::catalog::Kind;
 use crate::engine::ledgers::{Effects, Ledger};
-use crate::engine::{Catalog, Change, Changed, Engine, Error, Growth, Part, Receipt};
+use crate::engine::{Catalog, Engine, Error, Growth, Part, Receipt};
 use crate::ids::StreamId;
 use crate::kafka::cx;
 use crate::kafka::error::Code;
 use crate::kafka::group::consumer::assign::Topics;
+use crate::kafka::ledgers;
 use crate::kafka::wire::Uuid;
 use crate::record::records::Marker;
 
@@ -74,16 +74,9 @@ impl Coordinator {
     /// Folds the groups from their log, which is made if it is not there, and keeps them from then on: offsets of
     /// deleted streams are taken away as long as the engine lives.
     pub async fn open(engine: Arc<Engine>, settings: Settings) -> Result<Coordinator, Error> {
-        let found = engine.catalog().stream(STREAM).cloned();
-        let stream = match found {
-            Some(stream) => stream,
-            None => match engine.change(vec![birth()]).await.pop() {
-                Some(Ok(Changed::Created(stream))) => stream,
-                Some(Err(error)) => return Err(error),
-                other => unreachable!("a stream was to be created: {other:?}"),
-            },
-        };
-        let Some(log) = stream.log(0) else { return Err(Error::NoSuchLog) };
+        let limit = BATCH_LIMIT_BYTES.to_string();
+        let kept = [("compression.type", "producer"), ("max.message.bytes", &*limit)];
+        let log = ledgers::log_of(&engine, STREAM, Kind::Shown, &kept).await?;
         // Nobody watches the state from outside.
         let ledger =
             Ledger::open(engine.clone(), log, Scratch::new(settings), Box::new(|_, _| None), effects()).await?;
@@ -301,23 +294,6 @@ fn effects() -> Effects<Groups> {
             })
         }),
     }
-}
-
-fn birth() -> Change {
-    let settings = [
-        ("cleanup.policy", "compact".to_owned()),
-        ("compression.type", "producer".to_owned()),
-        ("max.message.bytes", BATCH_LIMIT_BYTES.to_string()),
-    ];
-    Change::Create(Create {
-        name: STREAM.into(),
-        born: Born::Kafka,
-        kind: Kind::Shown,
-        logs: 1,
-        settings: BTreeMap::from(settings.map(|(key, value)| (key.to_owned(), value))),
-        placement: None,
-        creating_ms: 0,
-    })
 }
 
 /// An offset without an id belongs to whatever has the name.

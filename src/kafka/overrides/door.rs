@@ -1,17 +1,17 @@
 //! The machine of overrides as handlers ask it. Its log is made when something is set for the first time; until then, and
 //! for ever on most servers, nothing is kept. Decides nothing.
 
-use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use arc_swap::ArcSwap;
 use tokio::sync::OnceCell;
 
 use super::{Command, Overrides, Reply, State};
-use crate::engine::catalog::{Born, Create, Kind};
+use crate::engine::catalog::Kind;
 use crate::engine::ledgers::{Effects, Ledger};
-use crate::engine::{Change, Changed, Engine, Error};
+use crate::engine::{Engine, Error};
 use crate::kafka::error::{Code, Refusal};
+use crate::kafka::ledgers;
 use crate::kafka::quota::limits::Limits;
 
 /// The stream whose only log overrides are folded from.
@@ -65,16 +65,7 @@ impl Door {
 }
 
 async fn open(engine: Arc<Engine>, standing: Arc<ArcSwap<Standing>>) -> Result<Ledger<Overrides>, Error> {
-    let found = engine.catalog().stream(STREAM).cloned();
-    let stream = match found {
-        Some(stream) => stream,
-        None => match engine.change(vec![birth()]).await.pop() {
-            Some(Ok(Changed::Created(stream))) => stream,
-            Some(Err(error)) => return Err(error),
-            other => unreachable!("a stream was to be created: {other:?}"),
-        },
-    };
-    let Some(log) = stream.log(0) else { return Err(Error::NoSuchLog) };
+    let log = ledgers::log_of(&engine, STREAM, Kind::Hidden, &[]).await?;
     let publish = move |state: &State, _: &[Reply]| {
         let now = Arc::new(Standing { state: state.clone(), limits: Limits::of(state) });
         let standing = standing.clone();
@@ -82,16 +73,4 @@ async fn open(engine: Arc<Engine>, standing: Arc<ArcSwap<Standing>>) -> Result<L
         Some(then)
     };
     Ledger::open(engine, log, (), Box::new(publish), Effects::none()).await
-}
-
-fn birth() -> Change {
-    Change::Create(Create {
-        name: STREAM.into(),
-        born: Born::Kafka,
-        kind: Kind::Hidden,
-        logs: 1,
-        settings: BTreeMap::from([("cleanup.policy".to_owned(), "compact".to_owned())]),
-        placement: None,
-        creating_ms: 0,
-    })
 }

@@ -1,18 +1,18 @@
 //! The machine of transactions as the handlers ask it: one method per command, and what it answers in Kafka's codes. Here
 //! its effects are done: markers in logs, and the word to the groups. Decides nothing; every answer is durable when it comes.
 
-use std::collections::BTreeMap;
 use std::sync::{Arc, Weak};
 
 use super::{
     Add, Command, End, Ending, Init, Name, Partition, Producer, Refusal, Reply, Scratch, Settings, Transaction,
     Transactions,
 };
-use crate::engine::catalog::{Born, Create, Kind};
+use crate::engine::catalog::Kind;
 use crate::engine::ledgers::{Effects, Ledger, Performing};
-use crate::engine::{Change, Changed, Engine, Error, Part};
+use crate::engine::{Engine, Error, Part};
 use crate::kafka::error::Code;
 use crate::kafka::group::coordinator::Coordinator as Groups;
+use crate::kafka::ledgers;
 use crate::record::build;
 
 /// The stream whose only log the transactions are folded from. Kafka's readers may read it, nobody else writes it.
@@ -29,16 +29,9 @@ pub struct Coordinator(Ledger<Transactions>);
 impl Coordinator {
     /// Folds the transactions from their log, which is made if it is not there, and keeps them from then on.
     pub async fn open(engine: Arc<Engine>, groups: Groups, settings: Settings) -> Result<Coordinator, Error> {
-        let found = engine.catalog().stream(STREAM).cloned();
-        let stream = match found {
-            Some(stream) => stream,
-            None => match engine.change(vec![birth()]).await.pop() {
-                Some(Ok(Changed::Created(stream))) => stream,
-                Some(Err(error)) => return Err(error),
-                other => unreachable!("a stream was to be created: {other:?}"),
-            },
-        };
-        let Some(log) = stream.log(0) else { return Err(Error::NoSuchLog) };
+        let limit = BATCH_LIMIT_BYTES.to_string();
+        let kept = [("compression.type", "uncompressed"), ("max.message.bytes", &*limit)];
+        let log = ledgers::log_of(&engine, STREAM, Kind::Shown, &kept).await?;
         let effects = Effects {
             parts: {
                 let engine = Arc::downgrade(&engine);
@@ -107,23 +100,6 @@ fn markers(engine: &Weak<Engine>, ending: &Ending) -> Vec<Part> {
         Part::new(log, build::marker(ending.how, by, COORDINATOR_EPOCH, now))
     };
     ending.partitions.iter().filter_map(log).map(marker).collect()
-}
-
-fn birth() -> Change {
-    let settings = [
-        ("cleanup.policy", "compact".to_owned()),
-        ("compression.type", "uncompressed".to_owned()),
-        ("max.message.bytes", BATCH_LIMIT_BYTES.to_string()),
-    ];
-    Change::Create(Create {
-        name: STREAM.into(),
-        born: Born::Kafka,
-        kind: Kind::Shown,
-        logs: 1,
-        settings: BTreeMap::from(settings.map(|(key, value)| (key.to_owned(), value))),
-        placement: None,
-        creating_ms: 0,
-    })
 }
 
 fn wrong(reply: &Reply) -> ! {
