@@ -52,8 +52,9 @@ impl Quotas {
     pub fn charge(&self, metered: &Metered, kind: Kind, value: f64, now: Timestamp) -> i32 {
         let Some((who, limit)) = metered.find(kind) else { return 0 };
         let mut meters = self.meters();
-        make_room(&mut meters.rates, |rate| rate.is_silent(now.0));
-        let rate = meters.rates.entry((kind, who)).or_default();
+        let key = (kind, who);
+        make_room(&mut meters.rates, &key, |rate| rate.is_silent(now.0));
+        let rate = meters.rates.entry(key).or_default();
         rate.record(value, now.0);
         let excess_ms = rate.excess_ms(limit, now.0);
         let ms = if kind == Kind::Request { excess_ms.min(LONGEST_PIECE_MS) } else { excess_ms };
@@ -65,8 +66,9 @@ impl Quotas {
         let standing = door.standing();
         let Some(limit) = standing.limits.of_address(address) else { return 0 };
         let mut meters = self.meters();
-        make_room(&mut meters.addresses, |rate| rate.is_silent(now.0));
-        let rate = meters.addresses.entry(address.to_canonical()).or_default();
+        let address = address.to_canonical();
+        make_room(&mut meters.addresses, &address, |rate| rate.is_silent(now.0));
+        let rate = meters.addresses.entry(address).or_default();
         rate.record(1.0, now.0);
         let excess_ms = rate.excess_ms(limit, now.0);
         if excess_ms > 0 {
@@ -87,8 +89,9 @@ impl Quotas {
     }
 }
 
-fn make_room<K: Ord, V>(meters: &mut BTreeMap<K, V>, mut is_silent: impl FnMut(&mut V) -> bool) {
-    if meters.len() >= METERS_LIMIT {
+/// For a meter of `key`, unless it has one.
+fn make_room<K: Ord, V>(meters: &mut BTreeMap<K, V>, key: &K, mut is_silent: impl FnMut(&mut V) -> bool) {
+    if meters.len() >= METERS_LIMIT && !meters.contains_key(key) {
         meters.retain(|_, meter| !is_silent(meter));
         while meters.len() >= METERS_LIMIT {
             meters.pop_first();
@@ -137,7 +140,7 @@ impl Mutations<'_> {
         let Some((who, limit)) = &self.measured else { return Ok(()) };
         let (limit, now) = (*limit, self.now.0);
         let mut meters = self.quotas.meters();
-        make_room(&mut meters.buckets, |_| false);
+        make_room(&mut meters.buckets, who, |_| false);
         let bucket = meters.buckets.entry(who.clone()).or_insert_with(|| Bucket::full(limit, now));
         if self.strict {
             let wait_ms = bucket.wait_ms(limit, now);

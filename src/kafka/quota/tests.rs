@@ -120,3 +120,15 @@ fn addresses_have_quotas_of_their_own() {
     }
     assert!(!limits.any(), "no request is measured for that");
 }
+
+#[test]
+fn room_is_made_for_who_is_new_and_not_for_who_is_known() {
+    let full: BTreeMap<usize, bool> = (0..super::METERS_LIMIT).map(|n| (n, n == 7)).collect();
+    let room_for = |key: usize| {
+        let mut meters = full.clone();
+        super::make_room(&mut meters, &key, |silent| *silent);
+        (meters.len(), meters.contains_key(&7))
+    };
+    assert_eq!(room_for(3), (super::METERS_LIMIT, true));
+    assert_eq!(room_for(super::METERS_LIMIT), (super::METERS_LIMIT - 1, false));
+}
