@@ -13,6 +13,8 @@ COMPAT = pathlib.Path(__file__).resolve().parent
 RESULTS = pathlib.Path(os.environ.get("COMPAT_CACHE", COMPAT / ".cache")) / "results"
 PAGE = COMPAT.parent / "docs" / "compatibility.md"
 KAFKA = ["java-4", "java-3.9", "kcat", "confluent-kafka-python", "franz-go", "kafkajs"]
+# Programs built on a client: each has behaviours of its own, so they stand in a list and not in the matrix.
+FRAMEWORKS = ["kafka-streams"]
 KINESIS = ["boto3", "aws-cli", "aws-sdk-go-v2", "aws-sdk-js-v3"]
 
 
@@ -54,6 +56,14 @@ def matrix(clients):
     return lines
 
 
+def behaviours(programs):
+    """One line for each program: what passed."""
+    for program in programs:
+        names = [name for kind, name, _ in (read(program) or ("", "", "", []))[3] if kind == "PASS"]
+        if names:
+            yield f"- {program}: {', '.join(name.replace('_', ' ') for name in names)}"
+
+
 def reasons(clients):
     lines = []
     for client in clients:
@@ -77,6 +87,12 @@ def page():
         "",
         *matrix(KAFKA),
         "",
+        "## Programs on Kafka's clients",
+        "",
+        *summary(FRAMEWORKS),
+        "",
+        *behaviours(FRAMEWORKS),
+        "",
         "## Kinesis clients",
         "",
         *summary(KINESIS),
@@ -85,7 +101,7 @@ def page():
         "",
         "## What failed or was not run, and why",
         "",
-        *(reasons(KAFKA + KINESIS) or ["Nothing."]),
+        *(reasons(KAFKA + FRAMEWORKS + KINESIS) or ["Nothing."]),
         "",
         "## Real input under `kill -9`",
         "",
@@ -100,8 +116,9 @@ def page():
 
 def main():
     if sys.argv[1:] == ["--check"]:
-        missing = [client for client in KAFKA + KINESIS if not read(client)]
-        red = [client for client in KAFKA + KINESIS if read(client) and any(row[0] == "FAIL" for row in read(client)[3])]
+        clients = KAFKA + FRAMEWORKS + KINESIS
+        missing = [client for client in clients if not read(client)]
+        red = [client for client in clients if read(client) and any(row[0] == "FAIL" for row in read(client)[3])]
         if missing or red:
             raise SystemExit(f"not run: {missing}; not green: {red}")
         return
