@@ -19,6 +19,8 @@ mod data;
 mod harness;
 #[path = "kafka/lookup.rs"]
 mod lookup;
+#[path = "kafka/pitfalls/mod.rs"]
+mod pitfalls;
 #[path = "kafka/quotas.rs"]
 mod quotas;
 #[path = "kafka/sasl.rs"]

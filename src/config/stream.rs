@@ -81,7 +81,7 @@ pub struct StreamSettings {
     pub flush_ms: Option<i64>,
     pub index_interval_bytes: u32,
     pub max_compaction_lag_ms: i64,
-    /// The largest batch accepted, as it arrives.
+    /// The largest batch accepted, as it arrives and as it is kept.
     pub max_message_bytes: u32,
     pub message_timestamp_after_max_ms: i64,
     pub message_timestamp_before_max_ms: i64,

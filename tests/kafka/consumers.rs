@@ -16,7 +16,7 @@ pub fn group_id(name: &str) -> GroupId {
 }
 
 /// A member that joins `g` and wants these topics.
-fn join(member: &str, topics: &[&str]) -> ConsumerGroupHeartbeatRequest {
+pub fn join(member: &str, topics: &[&str]) -> ConsumerGroupHeartbeatRequest {
     ConsumerGroupHeartbeatRequest::default()
         .with_group_id(group_id("g"))
         .with_member_id(text(member))
@@ -26,7 +26,7 @@ fn join(member: &str, topics: &[&str]) -> ConsumerGroupHeartbeatRequest {
 }
 
 /// A heartbeat that says nothing but what the member owns, if anything.
-fn beat(member: &str, epoch: i32, owned: Option<&[TopicPartitions]>) -> ConsumerGroupHeartbeatRequest {
+pub fn beat(member: &str, epoch: i32, owned: Option<&[TopicPartitions]>) -> ConsumerGroupHeartbeatRequest {
     ConsumerGroupHeartbeatRequest::default()
         .with_group_id(group_id("g"))
         .with_member_id(text(member))
@@ -36,7 +36,7 @@ fn beat(member: &str, epoch: i32, owned: Option<&[TopicPartitions]>) -> Consumer
 }
 
 /// What an answer assigns, as its member says it owns it.
-fn given(answer: &ConsumerGroupHeartbeatResponse) -> Option<Vec<TopicPartitions>> {
+pub fn given(answer: &ConsumerGroupHeartbeatResponse) -> Option<Vec<TopicPartitions>> {
     let topics = answer.assignment.as_ref()?.topic_partitions.iter();
     Some(
         topics
@@ -46,7 +46,7 @@ fn given(answer: &ConsumerGroupHeartbeatResponse) -> Option<Vec<TopicPartitions>
 }
 
 /// What an answer assigns of the only topic.
-fn partitions(answer: &ConsumerGroupHeartbeatResponse) -> Option<Vec<i32>> {
+pub fn partitions(answer: &ConsumerGroupHeartbeatResponse) -> Option<Vec<i32>> {
     given(answer).map(|given| given.into_iter().flat_map(|topic| topic.partitions).collect())
 }
 
@@ -254,7 +254,7 @@ async fn heartbeats_that_make_no_sense_are_refused_with_words() {
 }
 
 /// A consumer of the classic protocol that subscribes to `t` and owns these partitions of it.
-fn classic(member: &str, owned: &[i32]) -> JoinGroupRequest {
+pub fn classic(member: &str, owned: &[i32]) -> JoinGroupRequest {
     use kafka_protocol::messages::consumer_protocol_subscription::TopicPartition;
     use kafka_protocol::messages::join_group_request::JoinGroupRequestProtocol;
     let owned = TopicPartition::default().with_topic(topic_name("t")).with_partitions(owned.to_vec());
@@ -274,7 +274,7 @@ fn classic(member: &str, owned: &[i32]) -> JoinGroupRequest {
 }
 
 /// What SyncGroup gives a member of `t`.
-async fn sync(client: &mut Client, member: &str, generation: i32) -> Vec<i32> {
+pub async fn sync(client: &mut Client, member: &str, generation: i32) -> Vec<i32> {
     let request = SyncGroupRequest::default()
         .with_group_id(group_id("g"))
         .with_member_id(text(member))
@@ -289,7 +289,7 @@ async fn sync(client: &mut Client, member: &str, generation: i32) -> Vec<i32> {
     assignment.assigned_partitions.into_iter().flat_map(|topic| topic.partitions).collect()
 }
 
-async fn heartbeat(client: &mut Client, member: &str, generation: i32) -> i16 {
+pub async fn heartbeat(client: &mut Client, member: &str, generation: i32) -> i16 {
     let request = HeartbeatRequest::default()
         .with_group_id(group_id("g"))
         .with_member_id(text(member))

@@ -10,13 +10,18 @@ use interfluve::kafka::cx::{Cx, Options};
 use interfluve::kafka::group::Settings;
 use interfluve::kafka::group::coordinator::Coordinator;
 use interfluve::kafka::listen::{Listener, serve};
+use interfluve::kafka::wire;
 use interfluve::store::memory::MemDisk;
 use kafka_protocol::messages::create_topics_request::{CreatableTopic, CreatableTopicConfig};
 use kafka_protocol::messages::fetch_request::{FetchPartition, FetchTopic};
 use kafka_protocol::messages::fetch_response::PartitionData;
+use kafka_protocol::messages::metadata_request::MetadataRequestTopic;
+use kafka_protocol::messages::metadata_response::MetadataResponseTopic;
 use kafka_protocol::messages::produce_request::{PartitionProduceData, TopicProduceData};
 use kafka_protocol::messages::produce_response::PartitionProduceResponse;
-use kafka_protocol::messages::{CreateTopicsRequest, FetchRequest, ProduceRequest, RequestHeader, TopicName};
+use kafka_protocol::messages::{
+    CreateTopicsRequest, DeleteTopicsRequest, FetchRequest, MetadataRequest, ProduceRequest, RequestHeader, TopicName,
+};
 use kafka_protocol::protocol::{Decodable, HeaderVersion, Request, StrBytes};
 use kafka_protocol::records::{Compression, Record, RecordBatchEncoder, RecordEncodeOptions, TimestampType};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
@@ -36,11 +41,16 @@ pub async fn server() -> Server {
 }
 
 pub async fn server_with(options: Options) -> Server {
-    let disk = Arc::new(MemDisk::new());
-    let opened = Engine::open(engine::Options::default(), disk, Clock::System, Chance::System, Driver::Threads).await;
-    let (engine, _) = opened.expect("an empty engine opens");
-    let groups = Coordinator::open(engine.clone(), Settings::default()).await.expect("no groups open");
+    server_on(MemDisk::new(), Clock::System, Settings::default(), options).await
+}
+
+/// On a disk that may have been a server's before.
+pub async fn server_on(disk: MemDisk, clock: Clock, groups: Settings, options: Options) -> Server {
+    let opened = Engine::open(engine::Options::default(), Arc::new(disk), clock, Chance::System, Driver::Threads).await;
+    let (engine, _) = opened.expect("the engine opens");
+    let groups = Coordinator::open(engine.clone(), groups).await.expect("the groups open");
     let cx = Arc::new(Cx::new(engine.clone(), groups, options));
+    cx.resume().await.expect("what was set and under way is read");
     let listener = Listener::bind("test", "127.0.0.1:0", None).await.expect("a free port");
     let address = listener.address().expect("bound");
     let (stop, stopping) = watch::channel(false);
@@ -51,7 +61,16 @@ pub async fn server_with(options: Options) -> Server {
 impl Server {
     pub async fn client(&self) -> Client {
         let socket = TcpStream::connect(self.address).await.expect("the server listens");
+        // A request is two writes; the second must not wait until the first is acknowledged.
+        socket.set_nodelay(true).expect("a socket of TCP");
         Client { socket, correlation: 0, answered: 0 }
+    }
+
+    /// Closes the engine; connections end with it.
+    pub async fn close(self) {
+        let _ = self.stop.send(true);
+        self.engine.close().await;
+        let _ = self.serving.await;
     }
 }
 
@@ -104,6 +123,34 @@ impl Client {
         let response = R::Response::decode(&mut frame, version).expect("the answer can be read");
         assert!(frame.is_empty(), "{} bytes are left", frame.len());
         response
+    }
+
+    /// Sends a request of our own codec, which knows the versions that the other one does not, and reads its answer.
+    pub async fn ask_own<Q: wire::Request, A: wire::Message>(&mut self, version: i16, request: &Q) -> A {
+        self.correlation += 1;
+        let frame = wire::header::request_frame(version, self.correlation, Some("tester"), request);
+        self.socket.write_all(&frame.expect("a request").into_bytes()).await.expect("sent");
+        self.answered += 1;
+        let length = self.socket.read_i32().await.expect("an answer");
+        let mut frame = vec![0; length as usize];
+        self.socket.read_exact(&mut frame).await.expect("a whole answer");
+        let mut reader = wire::Reader::new(frame.into());
+        let header = wire::header::ResponseHeader::read(&mut reader, Q::API_KEY, version).expect("a header");
+        assert_eq!(header.correlation_id, self.answered, "answers come in order");
+        let answer = A::decode(&mut reader, version).expect("the answer can be read");
+        reader.finish().expect("nothing is left");
+        answer
+    }
+
+    /// What Metadata says of a topic, its id for one.
+    pub async fn topic(&mut self, name: &str) -> MetadataResponseTopic {
+        let topic = MetadataRequestTopic::default().with_name(Some(topic_name(name)));
+        self.ask(12, MetadataRequest::default().with_topics(Some(vec![topic]))).await.topics.remove(0)
+    }
+
+    pub async fn delete(&mut self, name: &str) {
+        let request = DeleteTopicsRequest::default().with_topic_names(vec![topic_name(name)]).with_timeout_ms(1000);
+        assert_eq!(self.ask(5, request).await.responses[0].error_code, 0);
     }
 
     /// The next request will not be answered.

@@ -26,7 +26,7 @@ use tokio::sync::watch;
 
 use super::harness::{Client, Server, text};
 
-const NOW: Timestamp = Timestamp(1_000_000);
+pub const NOW: Timestamp = Timestamp(1_000_000);
 
 /// A server that asks who is there: `admin` may do everything, `alice` nothing.
 pub async fn secured(session_ms: i64) -> (Server, Clock) {
@@ -57,12 +57,12 @@ pub async fn listening(listener: Listener, settings: Settings, users: &[(&str, &
     (Server { engine, address, stop, serving }, clock)
 }
 
-async fn handshake(client: &mut Client, version: i16, mechanism: &str) -> SaslHandshakeResponse {
+pub async fn handshake(client: &mut Client, version: i16, mechanism: &str) -> SaslHandshakeResponse {
     client.ask(version, SaslHandshakeRequest::default().with_mechanism(text(mechanism))).await
 }
 
 /// The code, our token, and how long the session lasts.
-async fn token(client: &mut Client, version: i16, token: &[u8]) -> (i16, Vec<u8>, i64) {
+pub async fn token(client: &mut Client, version: i16, token: &[u8]) -> (i16, Vec<u8>, i64) {
     let request = SaslAuthenticateRequest::default().with_auth_bytes(bytes::Bytes::copy_from_slice(token));
     let answer = client.ask(version, request).await;
     (answer.error_code, answer.auth_bytes.to_vec(), answer.session_lifetime_ms)

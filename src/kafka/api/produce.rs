@@ -281,6 +281,10 @@ fn check(
         return Err(Refusal::from(Code::UnsupportedCompressionType));
     }
     let settings = cx.settings(stream);
+    if sound.bytes.len() > settings.max_message_bytes as usize {
+        // As it came; what it becomes in another codec is judged where it is placed.
+        return Err(Refusal::from(Code::MessageTooLarge));
+    }
     let log_append_time = settings.message_timestamp_type == TimestampType::LogAppendTime;
     if !log_append_time && too_far_ahead(&header, &settings, now) {
         return Err(Refusal::new(
