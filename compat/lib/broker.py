@@ -102,11 +102,12 @@ class Server:
         return time.monotonic() - began
 
     def _ours(self):
+        own = [] if "--kafka-listeners" in self.extra else ["--kafka-listeners", f"127.0.0.1:{self.ports[0]}"]
         return [
             binary(),
             "serve",
             "--data-dir", str(self.data),
-            "--kafka-listeners", f"127.0.0.1:{self.ports[0]}",
+            *own,
             "--aws-listen", f"127.0.0.1:{self.ports[1]}",
             "--ready-json",
             *self.extra,
@@ -142,7 +143,8 @@ class Server:
                 subprocess.run(
                     [*tool, "format", "-t", uuid.stdout.split()[-1], "-c", str(config)], stdout=log, stderr=log, check=True
                 )
-        return [*java, "-Xmx1g", "-Xms1g", "-XX:+UseG1GC", "kafka.Kafka", str(config)]
+        heap = os.environ.get("KAFKA_HEAP", "1g")
+        return [*java, f"-Xmx{heap}", f"-Xms{heap}", "-XX:+UseG1GC", "kafka.Kafka", str(config)]
 
     def _ferrokinesis(self):
         named = os.environ.get("FERROKINESIS_BIN", str(CACHE / "cargo" / "bin" / "ferrokinesis"))
