@@ -88,6 +88,12 @@ metrics! {
         "Logs in the catalog.";
     GIVEN_UP_SEGMENTS: Counter = "interfluve_given_up_segments_total",
         "Segments removed because their records were given up, by retention or on request.";
+    COMPACTIONS: Counter = "interfluve_compactions_total",
+        "Rounds of compaction that were finished, one log each.";
+    COMPACTED_BYTES: Counter = "interfluve_compacted_bytes_total",
+        "Bytes of segments that were read to be compacted.";
+    UNCOMPACTABLE_LOGS: Counter = "interfluve_uncompactable_logs_total",
+        "Logs that are not compacted until the next start, because something in them is damaged.";
     PRODUCERS: Gauge = "interfluve_producers",
         "Idempotent producers remembered, counted once for each log they wrote to.";
     FORGOTTEN_PRODUCERS: Counter = "interfluve_forgotten_producers_total",

@@ -286,6 +286,12 @@ fn engine_options(settings: &ServerSettings) -> engine::Options {
         reserve_free_bytes: settings.disk_reserve_bytes,
         maintenance_ms: settings.retention_check_interval_ms,
         producer_expiration_ms: settings.producer_id_expiration_ms,
+        compaction: engine::compact::Options {
+            enabled: settings.log_cleaner_enable,
+            backoff_ms: settings.log_cleaner_backoff_ms,
+            keys_bytes: settings.log_cleaner_keys_bytes,
+            bytes_per_second: settings.log_cleaner_bytes_per_second,
+        },
         defaults: settings.stream_defaults.clone(),
         ..plain
     }

@@ -272,7 +272,7 @@ fn a_directory_of_a_newer_format_is_refused() {
     fs::write(dir.path().join("format"), "format 99\ncluster x\nwritten-by 9.9.9\n").expect("written");
     let (code, _, said) = output(&["--data-dir", dir.path().to_str().expect("UTF-8")]);
     assert_eq!(code, 1);
-    assert!(said.contains("format 99, written by interfluve 9.9.9") && said.contains("reads format 3"), "{said}");
+    assert!(said.contains("format 99, written by interfluve 9.9.9") && said.contains("reads format 4"), "{said}");
 }
 
 #[test]

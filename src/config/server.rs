@@ -173,6 +173,12 @@ pub struct ServerSettings {
     pub offset_metadata_max_bytes: usize,
     pub producer_id_expiration_ms: i64,
     pub producers_limit: usize,
+    pub log_cleaner_enable: bool,
+    pub log_cleaner_backoff_ms: i64,
+    /// `log.cleaner.dedupe.buffer.size`
+    pub log_cleaner_keys_bytes: usize,
+    /// `log.cleaner.io.max.bytes.per.second`
+    pub log_cleaner_bytes_per_second: u64,
     pub socket_request_max_bytes: u32,
     pub aws_request_max_bytes: usize,
     pub batch_open_limit_bytes: usize,
@@ -288,6 +294,10 @@ fn typed(given: &BTreeMap<&'static str, Text>) -> Result<ServerSettings, Box<Ref
         offset_metadata_max_bytes: from.whole("offset.metadata.max.bytes") as usize,
         producer_id_expiration_ms: from.whole("producer.id.expiration.ms"),
         producers_limit: from.whole("producers.limit") as usize,
+        log_cleaner_enable: from.bool("log.cleaner.enable"),
+        log_cleaner_backoff_ms: from.whole("log.cleaner.backoff.ms"),
+        log_cleaner_keys_bytes: from.whole("log.cleaner.dedupe.buffer.size") as usize,
+        log_cleaner_bytes_per_second: from.whole("log.cleaner.io.max.bytes.per.second") as u64,
         socket_request_max_bytes: from.whole("socket.request.max.bytes") as u32,
         aws_request_max_bytes: from.whole("aws.request.max.bytes") as usize,
         batch_open_limit_bytes: from.whole("batch.open.limit.bytes") as usize,

@@ -551,6 +551,28 @@ const OWN: &[Key] = &[
         "300000",
         "How often records that may be given up are looked for; first half a minute after the start.",
     ),
+    key("log.cleaner.enable", Section::Storage, Kind::Bool, "true", "Whether compacted streams are compacted."),
+    key(
+        "log.cleaner.backoff.ms",
+        Section::Storage,
+        whole(1, MAX, Unit::Ms),
+        "15000",
+        "How long compaction pauses when no log is dirty enough.",
+    ),
+    key(
+        "log.cleaner.dedupe.buffer.size",
+        Section::Storage,
+        whole(MIB, MAX, Unit::Bytes),
+        "134217728",
+        "Memory for keys while a log is compacted, 24 bytes each; a log that has more takes rounds.",
+    ),
+    key(
+        "log.cleaner.io.max.bytes.per.second",
+        Section::Storage,
+        whole(1, MAX, Unit::Bytes),
+        "9223372036854775807",
+        "Bytes that compaction reads and writes in a second at most.",
+    ),
     // ── running
     key(
         "worker.threads",

@@ -30,7 +30,6 @@ const fn whole(min: i64, max: i64, unit: Unit) -> Kind {
     Kind::Whole { min, max, unit }
 }
 
-const NOT_COMPACTED: &str = "nothing is compacted yet, so everything stays";
 const ONE_COPY: &str = "there is one copy of a log";
 const NO_TIERS: &str = "there is one tier: the disk";
 
@@ -42,7 +41,7 @@ pub const STREAM_KEYS: &[Key] = &[
         Kind::ListOf(&["compact", "delete"]),
         "delete",
         "What happens to old records. `delete` gives up whole segments by `retention.ms` and `retention.bytes`; \
-         `compact` refuses records without a key and keeps everything (nothing is compacted yet); empty keeps everything.",
+         `compact` keeps the newest record of each key and refuses records without one; empty keeps everything.",
     )
     .server("log.cleanup.policy"),
     key(
@@ -86,8 +85,7 @@ pub const STREAM_KEYS: &[Key] = &[
         "86400000",
         "How long a compacted stream still shows that a key was deleted.",
     )
-    .server("log.cleaner.delete.retention.ms")
-    .shown(NOT_COMPACTED),
+    .server("log.cleaner.delete.retention.ms"),
     key(
         "file.delete.delay.ms",
         Section::Retention,
@@ -191,8 +189,7 @@ pub const STREAM_KEYS: &[Key] = &[
         "9223372036854775807",
         "How long a record may at most stay out of reach of compaction.",
     )
-    .server("log.cleaner.max.compaction.lag.ms")
-    .shown(NOT_COMPACTED),
+    .server("log.cleaner.max.compaction.lag.ms"),
     key(
         "max.message.bytes",
         Section::Writing,
@@ -232,8 +229,7 @@ pub const STREAM_KEYS: &[Key] = &[
         "0.5",
         "The part of a log that must be uncompacted before it is compacted again.",
     )
-    .server("log.cleaner.min.cleanable.ratio")
-    .shown(NOT_COMPACTED),
+    .server("log.cleaner.min.cleanable.ratio"),
     key(
         "min.compaction.lag.ms",
         Section::Compaction,
@@ -241,8 +237,7 @@ pub const STREAM_KEYS: &[Key] = &[
         "0",
         "How long a record is at least out of reach of compaction.",
     )
-    .server("log.cleaner.min.compaction.lag.ms")
-    .shown(NOT_COMPACTED),
+    .server("log.cleaner.min.compaction.lag.ms"),
     key(
         "min.insync.replicas",
         Section::Replication,

@@ -93,6 +93,8 @@ struct Held {
     /// Of `bytes` and `side_bytes`, what stands in files of the segment's own.
     filed_bytes: u64,
     filed_side_bytes: u64,
+    /// How often it was compacted.
+    compacted: u32,
 }
 
 /// A pack that small logs share.
@@ -248,7 +250,7 @@ impl HeldPack {
 
 impl Held {
     fn name(&self) -> String {
-        Segment::file(self.log(), Offset(self.base), "log")
+        Segment::file(self.log(), self.settled().name(), "log")
     }
 
     fn of(log: LogId, s: &Settled) -> Held {
@@ -265,6 +267,7 @@ impl Held {
             aborted: s.aborted,
             filed_bytes: s.filed.bytes,
             filed_side_bytes: s.filed.side_bytes,
+            compacted: s.compacted,
         }
     }
 
@@ -284,6 +287,7 @@ impl Held {
             arrived: Timestamp(self.arrived),
             aborted: self.aborted,
             filed: Filed { bytes: self.filed_bytes, side_bytes: self.filed_side_bytes },
+            compacted: self.compacted,
         }
     }
 
@@ -291,7 +295,7 @@ impl Held {
     fn files(&self) -> impl Iterator<Item = (String, u64)> {
         let own =
             [("log", self.filed_bytes), ("side", self.filed_side_bytes)].into_iter().filter(|(_, bytes)| *bytes > 0);
-        own.map(|(kind, bytes)| (Segment::file(self.log(), Offset(self.base), kind), bytes))
+        own.map(|(kind, bytes)| (Segment::file(self.log(), self.settled().name(), kind), bytes))
     }
 }
 
@@ -322,7 +326,8 @@ pub fn copy(
     let segments: Vec<Held> =
         rows.iter().flat_map(|(log, row)| row.segments.iter().map(|s| Held::of(*log, s))).collect();
     let (before, packs_before) = previous.map_or_else(Default::default, |p| (p.segments, p.packs));
-    let had = |held: &Held| before.iter().find(|b| (b.log, b.base) == (held.log, held.base));
+    let had =
+        |held: &Held| before.iter().find(|b| (b.log, b.base, b.compacted) == (held.log, held.base, held.compacted));
     let news = |held: &Held| {
         let (bytes, side_bytes) = had(held).map_or((0, 0), |b| (b.bytes, b.side_bytes));
         held.bytes.saturating_sub(bytes) + held.side_bytes.saturating_sub(side_bytes)

@@ -5,7 +5,7 @@
 #[cfg(test)]
 mod tests;
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 use std::io;
 use std::ops::Range;
 use std::sync::Arc;
@@ -272,7 +272,7 @@ impl Check<'_> {
         let mut catalog = Catalog::default();
         for extent in &found.view.extents {
             let reach = &extent.settled;
-            let name = Segment::file(CATALOG_LOG, reach.base, "log");
+            let name = Segment::file(CATALOG_LOG, reach.name(), "log");
             // Whatever is wrong with the file is told when the segment's turn comes.
             let own = (reach.filed.bytes > 0).then(|| self.disk.open(&name, Open::Read)).transpose();
             let Ok(own) = own else { continue };
@@ -439,10 +439,11 @@ impl Check<'_> {
 
     fn log(&mut self, id: LogId, found: &Found, packs: &Packs) -> io::Result<()> {
         let disk = self.disk.clone();
+        // Below that, compaction leaves offsets without records.
         let mut end: Option<Offset> = None;
         for extent in &found.view.extents {
             let reach = &extent.settled;
-            self.hole(id, end.unwrap_or(reach.base), reach.base);
+            self.hole(id, end.unwrap_or(reach.base).max(found.line.clean), reach.base);
             end = Some(reach.end);
             self.report.segments += 1;
             let mut flaws = Vec::new();
@@ -464,7 +465,7 @@ impl Check<'_> {
             self.report.batches += seen.batches;
             flaws.into_iter().for_each(|flaw| self.flaw(id, found, flaw));
             if seen.beyond_bytes > 0 {
-                let file = Segment::file(id, reach.base, "log");
+                let file = Segment::file(id, reach.name(), "log");
                 let what = format!("{} bytes stand behind what was recorded as settled", seen.beyond_bytes);
                 let finding = self.tell(Severity::Note, file, what);
                 finding.log = Some(id.0);
@@ -476,7 +477,7 @@ impl Check<'_> {
         let mut next =
             end.unwrap_or(found.view.tail.front().map_or(found.line.start, |e| e.first.min(found.line.start)));
         for entry in &found.view.tail {
-            self.hole(id, next, entry.first);
+            self.hole(id, next.max(found.line.clean), entry.first);
             next = next.max(entry.end);
             self.report.batches += 1;
             let sound = batch::check(entry.bytes.clone()).is_ok_and(|b| b.header.base_offset as u64 == entry.first.0);
@@ -539,21 +540,20 @@ impl Check<'_> {
                 finding.advice = "nothing: the next start removes it, unless damage to the journal is reported".into();
                 continue;
             };
-            let known: BTreeSet<Offset> = found.view.extents.iter().map(|x| x.settled.base).collect();
-            let settled = found.view.settled.max(found.line.start);
+            let known = sweep::Known::of(&found.view, found.line.start, found.line.clean);
             for name in self.disk.list(&path)? {
                 let file = format!("{path}/{name}");
-                let Some(base) = sweep::base_of(&name) else {
+                let Some(segment) = sweep::segment_of(&name) else {
                     let finding = self.tell(Severity::Note, file, "nothing of interfluve has this name");
                     finding.means = "it is neither read nor written".into();
                     finding.advice = "remove it if you know what it is".into();
                     continue;
                 };
                 const SWEPT: &str = "nothing: the next start that does not follow a clean stop removes it";
-                let (severity, means, advice) = match sweep::judge(base, found.line.start, settled, &known) {
+                let (severity, means, advice) = match known.judge(segment) {
                     Use::Needed => continue,
                     Use::GivenUp => (Severity::Note, "its records have been given up", SWEPT),
-                    Use::Unfinished => (Severity::Note, "settling was under way when the process stopped", SWEPT),
+                    Use::Unfinished => (Severity::Note, "it was being written when the process stopped", SWEPT),
                     Use::Unknown => {
                         let means = "nobody knows this segment; what recorded it is lost";
                         (Severity::Damage, means, "restore a backup, if records are missing")

@@ -14,6 +14,7 @@ use super::{Engine, Error, Part, Receipt};
 use crate::config::stream::{StreamSettings, TimestampType};
 use crate::ids::{LogId, Offset, StreamId};
 use crate::log::line::Rules;
+use crate::log::segment::Roll;
 
 /// How long a relaxed stream that does not say it (`flush.messages` alone is set) waits for its sync at most.
 const RELAXED_MS: i64 = 1_000;
@@ -137,6 +138,14 @@ impl Engine {
         }
     }
 
+    /// When the segments of a stream with these settings are full.
+    pub(super) fn roll_of(&self, settings: &StreamSettings) -> Roll {
+        // What is still being written is not compacted, so a segment may not stay open longer than that may take.
+        let most_ms = if settings.compact { settings.max_compaction_lag_ms } else { i64::MAX };
+        let bytes = u64::from(settings.segment_bytes).min(self.options.segment_limit_bytes);
+        Roll { bytes, ms: settings.segment_ms.min(most_ms) }
+    }
+
     /// What the settings of a stream mean for each of its logs.
     pub(super) fn rules_of(&self, stream: &Stream, out: &mut Vec<(LogId, Rules)>) {
         // They were accepted once; a key that this version no longer knows falls back to the defaults.
@@ -164,8 +173,7 @@ impl Engine {
                     relaxed_records: settings.flush_messages.map_or(u64::MAX, |count| count.max(1) as u64),
                     retention_ms: settings.retention_ms.filter(|_| settings.delete),
                     retention_bytes: settings.retention_bytes.filter(|_| settings.delete),
-                    segment_bytes: u64::from(settings.segment_bytes).min(self.options.segment_limit_bytes),
-                    segment_ms: settings.segment_ms,
+                    roll: self.roll_of(&settings),
                     open_shard,
                 },
             ));

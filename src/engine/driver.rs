@@ -153,6 +153,7 @@ pub async fn run_as_task(parts: Parts, mut sync_pace: impl FnMut() -> Duration) 
 }
 
 fn perform(task: Task, vault: &Vault, disk: &dyn Disk) -> io::Result<Vec<News>> {
+    vault.remove_unread();
     match task {
         Task::Settle(round) => match vault.settle(&round) {
             Ok(done) => Ok(vec![News::Settled(done)]),
@@ -165,9 +166,8 @@ fn perform(task: Task, vault: &Vault, disk: &dyn Disk) -> io::Result<Vec<News>> 
             Err(e) if is_full(&e) => Ok(vec![News::NotSnapshotted, News::Room(0)]),
             Err(e) => Err(e),
         },
-        Task::RemoveSegments(log, bases) => {
-            metrics::GIVEN_UP_SEGMENTS.add(bases.len() as u64);
-            bases.into_iter().try_for_each(|base| vault.remove(log, base)).map(|()| Vec::new())
+        Task::RemoveSegments(segments) => {
+            segments.into_iter().try_for_each(|segment| vault.remove(segment)).map(|()| Vec::new())
         }
         Task::RemoveLog(log) => vault.remove_log(log).map(|()| Vec::new()),
         Task::RemovePacks(packs) => packs.into_iter().try_for_each(|id| vault.remove_pack(id)).map(|()| Vec::new()),

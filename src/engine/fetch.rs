@@ -138,25 +138,33 @@ impl Engine {
 
 fn perform(vault: &Vault, plan: &Plan) -> Result<Brought, Error> {
     let batches = read_plan(vault, plan)?;
-    let mut aborted = Vec::new();
-    if let (Some(given_up), Some(to)) = (&plan.given_up, end_of(&batches)) {
-        let mut over = false;
-        for Extent { settled, segment } in &given_up.settled {
-            let found = vault.aborted(segment, settled, plan.from, to, &mut aborted);
-            over = found.map_err(|e| unreadable(plan, plan.from, &e))?;
-            if over {
-                break;
-            }
+    let aborted = match (&plan.given_up, end_of(&batches)) {
+        (Some(given_up), Some(to)) => {
+            concerned(vault, given_up, plan.from, to).map_err(|e| unreadable(plan, plan.from, &e))?
         }
-        if !over {
-            // What is in memory may be in a segment too.
-            let settled = given_up.settled.last().map_or(Offset(0), |x| x.settled.end);
-            let newer = given_up.aborted.partition_point(|a| a.marker < settled);
-            transactions::concerning(&given_up.aborted[newer..], plan.from, to, &mut aborted);
-        }
-        aborted.sort_unstable_by_key(|a| (a.first, a.producer));
-    }
+        _ => Vec::new(),
+    };
     Ok((batches, aborted))
+}
+
+/// The transactions given up that a reader of [from, to) must know, by first offset.
+pub(super) fn concerned(vault: &Vault, given_up: &GivenUp, from: Offset, to: Offset) -> io::Result<Vec<Aborted>> {
+    let mut found = Vec::new();
+    let mut over = false;
+    for Extent { settled, segment } in &given_up.settled {
+        over = vault.aborted(segment, settled, from, to, &mut found)?;
+        if over {
+            break;
+        }
+    }
+    if !over {
+        // What is in memory may be in a segment too.
+        let settled = given_up.settled.last().map_or(Offset(0), |x| x.settled.end);
+        let newer = given_up.aborted.partition_point(|a| a.marker < settled);
+        transactions::concerning(&given_up.aborted[newer..], from, to, &mut found);
+    }
+    found.sort_unstable_by_key(|a| (a.first, a.producer));
+    Ok(found)
 }
 
 /// Where the last of some batches ends.
@@ -166,7 +174,7 @@ fn end_of(batches: &[Stored]) -> Option<Offset> {
 }
 
 fn unreadable(plan: &Plan, from: Offset, error: &io::Error) -> Error {
-    tracing::error!(log = %plan.segment.log, base = %plan.segment.base, "reading a segment failed: {error}");
+    tracing::error!(log = %plan.segment.log, base = %plan.segment.name.base, "reading a segment failed: {error}");
     match is_damage(error) {
         true => Error::Corrupt { first: from, end: plan.reach.end },
         false => Error::Unreadable { at: from },

@@ -4,23 +4,27 @@
 //! GROUP   u32 members │ per member: log u64, first offset u64, arrived i64, bytes u32 │ the batches, back to back
 //! FACTS   u32 facts   │ per fact: kind u8, log u64, then
 //!           1 settled   segment base u64, end u64, log bytes u64, sidecar bytes u64, hash u32, max time i64, began i64,
-//!                       arrived i64, aborted u32, filed: log bytes u64, sidecar bytes u64
+//!                       arrived i64, aborted u32, filed: log bytes u64, sidecar bytes u64, compacted u32
 //!           2 start     offset u64
 //!           3 removed   –
 //!           4 epoch     epoch u32, from u64
 //!           5 packs     (log: the pack that was added, or 0) bytes u64, seal u32, removed u32 × id u64
+//!           6 compacted clean u64, removed u32 × (base u64, compacted u32), added u32 (0 or 1) × settled
 //! ```
 //! Integers are big-endian, as on both wires.
 
 use bytes::{Buf, BufMut, Bytes};
 
 use crate::ids::{LogId, Offset, Timestamp};
+use crate::log::segment::Run;
 
 /// Frame kinds, as the journal keeps them.
 pub const GROUP: u8 = 1;
 pub const FACTS: u8 = 2;
 
 const MEMBER_BYTES: usize = 28;
+/// What a settled segment takes.
+pub const SETTLED_BYTES: usize = 84;
 
 /// One batch of a group.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -55,6 +59,14 @@ pub enum Fact {
         added: Option<PackInfo>,
         removed: Vec<u64>,
     },
+    /// Segments were compacted into one, or into nothing. Everything below `clean` is as compact as it gets; offsets may be
+    /// missing there.
+    Compacted {
+        log: LogId,
+        clean: Offset,
+        removed: Vec<SegmentName>,
+        added: Option<Settled>,
+    },
 }
 
 /// By what a pack (log/pack.rs) is known. Its id, from 1, is never used again.
@@ -88,6 +100,23 @@ pub struct Settled {
     /// How many transactions ended in it by being given up; the sidecar says which.
     pub aborted: u32,
     pub filed: Filed,
+    /// How often it was compacted.
+    pub compacted: u32,
+}
+
+/// What names the files of a segment: its first offset, and how often it was compacted. What was compacted stands in files
+/// of another name, so that who reads the old ones is not disturbed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct SegmentName {
+    pub base: Offset,
+    pub compacted: u32,
+}
+
+impl SegmentName {
+    /// Of one that was not compacted yet.
+    pub fn fresh(base: Offset) -> SegmentName {
+        SegmentName { base, compacted: 0 }
+    }
 }
 
 /// How much of a segment stands in files of its own. What follows stands in packs.
@@ -98,6 +127,15 @@ pub struct Filed {
 }
 
 impl Settled {
+    pub fn name(&self) -> SegmentName {
+        SegmentName { base: self.base, compacted: self.compacted }
+    }
+
+    /// As one that may be filled further.
+    pub fn run(&self) -> Run {
+        Run { base: self.base, bytes: self.bytes, began: self.began }
+    }
+
     /// What of it stands in packs, with its part of the sidecar.
     pub fn packed_bytes(&self) -> u64 {
         (self.bytes - self.filed.bytes) + (self.side_bytes - self.filed.side_bytes)
@@ -152,7 +190,7 @@ pub fn decode_group(payload: &Bytes) -> Result<Vec<(Member, Bytes)>, Damaged> {
 }
 
 pub fn encode_facts(facts: &[Fact]) -> Vec<u8> {
-    let mut out = Vec::with_capacity(4 + facts.len() * 89);
+    let mut out = Vec::with_capacity(4 + facts.len() * (9 + SETTLED_BYTES));
     out.put_u32(facts.len() as u32);
     for fact in facts {
         match fact {
@@ -185,6 +223,18 @@ pub fn encode_facts(facts: &[Fact]) -> Vec<u8> {
                 out.put_u32(removed.len() as u32);
                 removed.iter().for_each(|id| out.put_u64(*id));
             }
+            Fact::Compacted { log, clean, removed, added } => {
+                out.put_u8(6);
+                out.put_u64(log.0);
+                out.put_u64(clean.0);
+                out.put_u32(removed.len() as u32);
+                for name in removed {
+                    out.put_u64(name.base.0);
+                    out.put_u32(name.compacted);
+                }
+                out.put_u32(added.iter().len() as u32);
+                added.iter().for_each(|settled| encode_settled(settled, &mut out));
+            }
         }
     }
     out
@@ -215,6 +265,20 @@ pub fn decode_facts(payload: &Bytes) -> Result<Vec<Fact>, Damaged> {
                 let added = (log.0 > 0).then_some(PackInfo { id: log.0, bytes, seal });
                 Fact::Packs { added, removed }
             }
+            6 => {
+                let clean = Offset(at.try_get_u64().map_err(|_| SHORT)?);
+                let count = at.try_get_u32().map_err(|_| SHORT)?;
+                let name = |at: &mut Bytes| Some((at.try_get_u64().ok()?, at.try_get_u32().ok()?));
+                let removed = (0..count).map(|_| {
+                    name(&mut at).map(|(base, compacted)| SegmentName { base: Offset(base), compacted }).ok_or(SHORT)
+                });
+                let removed = removed.collect::<Result<_, _>>()?;
+                let added = match at.try_get_u32().map_err(|_| SHORT)? {
+                    0 => None,
+                    _ => Some(decode_settled(&mut at).ok_or(SHORT)?),
+                };
+                Fact::Compacted { log, clean, removed, added }
+            }
             _ => return Err(Damaged("a fact of an unknown kind")),
         });
     }
@@ -233,10 +297,11 @@ pub fn encode_settled(s: &Settled, out: &mut Vec<u8>) {
     out.put_u32(s.aborted);
     out.put_u64(s.filed.bytes);
     out.put_u64(s.filed.side_bytes);
+    out.put_u32(s.compacted);
 }
 
 pub fn decode_settled(at: &mut Bytes) -> Option<Settled> {
-    if at.remaining() < 80 {
+    if at.remaining() < SETTLED_BYTES {
         return None;
     }
     let settled = Settled {
@@ -250,6 +315,7 @@ pub fn decode_settled(at: &mut Bytes) -> Option<Settled> {
         arrived: Timestamp(at.get_i64()),
         aborted: at.get_u32(),
         filed: Filed { bytes: at.get_u64(), side_bytes: at.get_u64() },
+        compacted: at.get_u32(),
     };
     let Filed { bytes, side_bytes } = settled.filed;
     (bytes <= settled.bytes && side_bytes <= settled.side_bytes).then_some(settled)
@@ -285,6 +351,7 @@ mod tests {
             arrived: Timestamp(7),
             aborted: 8,
             filed: Filed { bytes: 2, side_bytes: 1 },
+            compacted: 9,
         };
         let facts = vec![
             Fact::Settled { log: LogId(1), settled },
@@ -293,6 +360,8 @@ mod tests {
             Fact::Epoch { log: LogId(5), epoch: 6, from: Offset(7) },
             Fact::Packs { added: Some(PackInfo { id: 8, bytes: 9, seal: 10 }), removed: vec![1, 2] },
             Fact::Packs { added: None, removed: vec![3] },
+            Fact::Compacted { log: LogId(5), clean: Offset(6), removed: vec![settled.name(); 2], added: Some(settled) },
+            Fact::Compacted { log: LogId(5), clean: Offset(6), removed: vec![], added: None },
         ];
         assert_eq!(decode_facts(&Bytes::from(encode_facts(&facts))).unwrap(), facts);
     }

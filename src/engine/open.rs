@@ -113,9 +113,15 @@ impl Fold {
                 self.packs.next = self.packs.next.max(added.map_or(0, |pack| pack.id + 1));
                 packs::replace(&mut self.packs.packs, |pack| pack.id, &removed, added);
             }
-            Fact::Start { log, .. } | Fact::Epoch { log, .. } | Fact::Settled { log, .. }
+            Fact::Start { log, .. }
+            | Fact::Epoch { log, .. }
+            | Fact::Settled { log, .. }
+            | Fact::Compacted { log, .. }
                 if self.gone.contains(&log) => {}
-            Fact::Start { log, .. } | Fact::Epoch { log, .. } | Fact::Settled { log, .. } => {
+            Fact::Start { log, .. }
+            | Fact::Epoch { log, .. }
+            | Fact::Settled { log, .. }
+            | Fact::Compacted { log, .. } => {
                 replay_fact_of(log, self.logs.entry(log).or_insert_with(empty), fact);
             }
         }
@@ -179,7 +185,7 @@ fn from_table(id: LogId, row: Row) -> Found {
     let extents = row
         .segments
         .into_iter()
-        .map(|settled| Extent { settled, segment: Arc::new(Segment::new(id, settled.base)) })
+        .map(|settled| Extent { settled, segment: Arc::new(Segment::new(id, settled.name())) })
         .collect::<Vec<_>>();
     // Not the start: a batch that straddles it may still stand in the journal alone.
     let settled = extents.last().map_or(Offset(0), |x| x.settled.end);
@@ -243,13 +249,19 @@ fn replay_fact_of(id: LogId, log: &mut Found, fact: Fact) {
             match log.view.extents.last_mut().filter(|x| x.settled.base == settled.base) {
                 Some(extent) => extent.settled = settled,
                 None => {
-                    log.view.extents.push(Extent { settled, segment: Arc::new(Segment::new(id, settled.base)) });
+                    log.view.extents.push(Extent { settled, segment: Arc::new(Segment::new(id, settled.name())) });
                 }
             }
             log.view.settled = log.view.settled.max(settled.end);
             while log.view.tail.front().is_some_and(|e| e.end <= settled.end) {
                 log.view.tail.pop_front();
             }
+        }
+        Fact::Compacted { clean, removed, added, .. } => {
+            log.line.clean = log.line.clean.max(clean);
+            let added = added.filter(|added| added.end > log.line.start);
+            let added = added.map(|settled| Extent { settled, segment: Arc::new(Segment::new(id, settled.name())) });
+            log.view.replace_extents(&removed, added);
         }
     }
 }
@@ -267,6 +279,7 @@ fn finish(id: LogId, found: Found) -> Slot {
     view.settled = view.settled.max(kept);
     line.next = line.next.max(view.settled);
     view.start = line.start;
+    view.clean = line.clean;
     view.end = line.next;
     view.epochs = line.epochs.clone();
     view.transactions = line.transactions.clone();

@@ -52,7 +52,7 @@ impl<'a> Reading<'a> {
     }
 
     fn own(&self, which: usize) -> io::Result<Arc<dyn File>> {
-        self.vault.file(self.s.log, self.s.base, KINDS[which], false)
+        self.vault.file(self.s.log, self.s.name, KINDS[which], false)
     }
 
     fn open(&self, which: usize) -> io::Result<()> {
@@ -141,7 +141,7 @@ impl Vault {
             let from = places.last().map_or(0, |p| p.head.at + p.head.bytes);
             let head = Head {
                 log: s.log,
-                first: places.last().map_or(s.base, |p| p.head.end),
+                first: places.last().map_or(s.name.base, |p| p.head.end),
                 end: first,
                 at: from,
                 bytes: until.saturating_sub(from),
@@ -161,7 +161,7 @@ impl Vault {
                 log = %s.log, first = %place.head.first, end = %place.head.end,
                 "{} is damaged at byte {at}: batches are found by their own headers, and their times of arrival are lost; \
                  their greatest record times stand for them",
-                Segment::file(s.log, s.base, "side")
+                Segment::file(s.log, s.name, "side")
             );
             places.push(place);
             at = next;
@@ -223,7 +223,7 @@ impl Vault {
                 return Ok(slots);
             }
             // It was sound when it was indexed.
-            let file = Segment::file(s.log, s.base, "side");
+            let file = Segment::file(s.log, s.name, "side");
             tracing::error!(log = %s.log, "{file} is damaged at byte {}: batches are found by their own headers", place.at);
         }
         Ok(self.walk(reading, &place.head)?.0)
@@ -250,7 +250,7 @@ fn follows(places: &[Place], head: &Head, log: LogId) -> bool {
 }
 
 pub(super) fn damaged_entry(s: &Segment, place: &Place) -> io::Error {
-    let name = Segment::file(s.log, s.base, "side");
+    let name = Segment::file(s.log, s.name, "side");
     io::Error::new(io::ErrorKind::InvalidData, format!("{name} is damaged at byte {}", place.at))
 }
 

@@ -127,8 +127,8 @@ fn in_segment(
 
 /// What is damaged has nothing to be found; what the disk does not give now may hold what is looked for.
 fn unsearchable(s: &Segment, error: &io::Error) -> Result<Option<Found>, Error> {
-    tracing::error!(log = %s.log, base = %s.base, "searching a segment failed: {error}");
-    if is_damage(error) { Ok(None) } else { Err(Error::Unreadable { at: s.base }) }
+    tracing::error!(log = %s.log, base = %s.name.base, "searching a segment failed: {error}");
+    if is_damage(error) { Ok(None) } else { Err(Error::Unreadable { at: s.name.base }) }
 }
 
 /// The record of a batch that is aimed at. A batch that cannot be opened is answered by its first offset.

@@ -1,13 +1,15 @@
-//! What a start clears away: files that a removal was cut short of, or that were being settled when the process stopped.
+//! What a start clears away: files that a removal was cut short of, or that were being settled or compacted when the process
+//! stopped.
 //! Done before the lane takes its first turn, because at work a segment exists before any record names it. A file is
 //! removed only if the records say that it is not in use; where records were lost to rot, nothing is removed.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::io;
 
-use super::frame::PackInfo;
+use super::frame::{PackInfo, SegmentName};
 use super::lane::Slot;
 use super::packs;
+use super::tail::View;
 use super::vault::Segment;
 use crate::ids::{LogId, Offset};
 use crate::metrics;
@@ -26,22 +28,57 @@ pub(super) enum Use {
     Unknown,
 }
 
-/// What a segment that begins at `base` is to a log that begins at `start`, has these segments and is settled up to
-/// `settled`.
-pub(super) fn judge(base: Offset, start: Offset, settled: Offset, known: &BTreeSet<Offset>) -> Use {
-    match base {
-        base if known.contains(&base) => Use::Needed,
-        base if base < start => Use::GivenUp,
-        base if base >= settled => Use::Unfinished,
-        _ => Use::Unknown,
+/// What the records say of a log's segments.
+pub(super) struct Known {
+    start: Offset,
+    settled: Offset,
+    clean: Offset,
+    segments: BTreeSet<SegmentName>,
+}
+
+impl Known {
+    pub fn of(view: &View, start: Offset, clean: Offset) -> Known {
+        let segments = view.extents.iter().map(|x| x.settled.name()).collect();
+        Known { start, settled: view.settled.max(start), clean, segments }
+    }
+
+    /// What a segment of this name is to the log.
+    pub fn judge(&self, name: SegmentName) -> Use {
+        let SegmentName { base, compacted } = name;
+        let nth = |range: std::ops::RangeInclusive<u32>| {
+            let (from, to) = (*range.start(), *range.end());
+            let named = |compacted| SegmentName { base, compacted };
+            self.segments.range(named(from)..=named(to)).next().is_some()
+        };
+        if self.segments.contains(&name) {
+            Use::Needed
+        } else if base < self.start || nth(compacted..=u32::MAX) {
+            Use::GivenUp
+        } else if base >= self.settled || nth(0..=compacted) {
+            Use::Unfinished
+        } else if base < self.clean {
+            // It was compacted into another one, or into nothing.
+            Use::GivenUp
+        } else {
+            Use::Unknown
+        }
     }
 }
 
-/// The offset that names a segment's file, if this is the name of one.
-pub(super) fn base_of(name: &str) -> Option<Offset> {
-    let digits = name.strip_suffix(".log").or(name.strip_suffix(".side"))?;
-    let plain = digits.len() == 20 && digits.bytes().all(|b| b.is_ascii_digit());
-    plain.then(|| digits.parse().ok().map(Offset)).flatten()
+/// What names a segment's file, if this is the name of one.
+pub(super) fn segment_of(name: &str) -> Option<SegmentName> {
+    let name = name.strip_suffix(".log").or(name.strip_suffix(".side"))?;
+    let (base, compacted) = name.split_once('.').map_or((name, None), |(base, nth)| (base, Some(nth)));
+    let is_number = |digits: &str| !digits.is_empty() && digits.bytes().all(|b| b.is_ascii_digit());
+    if base.len() != 20 || !is_number(base) {
+        return None;
+    }
+    let compacted = match compacted {
+        None => 0,
+        Some(nth) if is_number(nth) && !nth.starts_with('0') => nth.parse().ok()?,
+        Some(_) => return None,
+    };
+    Some(SegmentName { base: Offset(base.parse().ok()?), compacted })
 }
 
 /// The log a directory belongs to, if it is one of ours.
@@ -63,7 +100,7 @@ pub(super) fn sweep(
         let Some(id) = log_of(&dir) else { continue };
         let path = Segment::dir(id);
         let gone = match slots.get(&id) {
-            None => disk.list(&path)?.into_iter().filter(|name| base_of(name).is_some()).collect(),
+            None => disk.list(&path)?.into_iter().filter(|name| segment_of(name).is_some()).collect(),
             Some(_) if clean => continue,
             Some(slot) => not_in_use(disk, &path, slot)?,
         };
@@ -105,11 +142,9 @@ fn sweep_packs(disk: &dyn Disk, packs: &[PackInfo]) -> u64 {
 fn not_in_use(disk: &dyn Disk, path: &str, slot: &Slot) -> io::Result<Vec<String>> {
     let names = disk.list(path)?;
     let view = slot.shared.view();
-    let known: BTreeSet<Offset> = view.extents.iter().map(|x| x.settled.base).collect();
-    let swept = |name: &String| {
-        let judged = base_of(name).map(|base| judge(base, view.start, view.settled, &known));
-        matches!(judged, Some(Use::GivenUp | Use::Unfinished))
-    };
+    let known = Known::of(&view, view.start, view.clean);
+    let swept =
+        |name: &String| matches!(segment_of(name).map(|name| known.judge(name)), Some(Use::GivenUp | Use::Unfinished));
     Ok(names.into_iter().filter(swept).collect())
 }
 
@@ -136,30 +171,51 @@ mod tests {
 
     #[test]
     fn a_segment_is_judged_by_what_the_records_say() {
-        let known = BTreeSet::from([Offset(20), Offset(60)]);
-        for (base, expect) in [
-            (5, Use::GivenUp),
-            (20, Use::Needed),
-            (40, Use::Unknown),
-            (60, Use::Needed),
-            (80, Use::Unfinished),
-            (90, Use::Unfinished),
+        let named = |(base, compacted)| SegmentName { base: Offset(base), compacted };
+        let known = Known {
+            start: Offset(30),
+            settled: Offset(80),
+            clean: Offset(50),
+            segments: [(20, 0), (35, 2), (60, 0)].map(named).into(),
+        };
+        for (name, expect) in [
+            ((5, 0), Use::GivenUp),
+            ((20, 0), Use::Needed),
+            ((20, 1), Use::GivenUp),
+            ((35, 0), Use::GivenUp),
+            ((35, 1), Use::GivenUp),
+            ((35, 2), Use::Needed),
+            ((35, 3), Use::Unfinished),
+            ((40, 0), Use::GivenUp),
+            ((40, 7), Use::GivenUp),
+            ((50, 0), Use::Unknown),
+            ((60, 0), Use::Needed),
+            ((60, 1), Use::Unfinished),
+            ((80, 0), Use::Unfinished),
+            ((90, 0), Use::Unfinished),
         ] {
-            assert_eq!(judge(Offset(base), Offset(30), Offset(80), &known), expect, "base {base}");
+            assert_eq!(known.judge(named(name)), expect, "segment {name:?}");
         }
     }
 
     #[test]
     fn only_our_own_names_are_names() {
         for (name, expect) in [
-            ("00000000000000000007.log", Some(Offset(7))),
-            ("00000000000000000007.side", Some(Offset(7))),
+            ("00000000000000000007.log", Some((7, 0))),
+            ("00000000000000000007.side", Some((7, 0))),
+            ("00000000000000000007.12.side", Some((7, 12))),
+            ("00000000000000000007.012.side", None),
+            ("00000000000000000007.0.log", None),
+            ("00000000000000000007..log", None),
+            ("00000000000000000007.1.2.log", None),
+            ("00000000000000000007.4294967296.log", None),
             ("0000000000000000007.log", None),
             ("+0000000000000000007.log", None),
             ("00000000000000000007.index", None),
             ("99999999999999999999.log", None),
         ] {
-            assert_eq!(base_of(name), expect, "{name}");
+            let expect = expect.map(|(base, compacted)| SegmentName { base: Offset(base), compacted });
+            assert_eq!(segment_of(name), expect, "{name}");
         }
         assert_eq!([log_of("16"), log_of("016"), log_of("x")], [Some(LogId(16)), None, None]);
     }

@@ -1,8 +1,8 @@
 //! The lane's table of logs as one checksummed file: what the journal's facts said, so that old journal files can go.
 //!
 //! ```text
-//! magic u32 "IFTB" │ version u32 = 3 │ crc32c u32 of what follows │ frame u64 │ logs u32 │ per log:
-//!   log u64 │ start u64 │ next u64 │ last arrived i64 │ epochs u32 × (epoch u32, from u64)
+//! magic u32 "IFTB" │ version u32 = 4 │ crc32c u32 of what follows │ frame u64 │ logs u32 │ per log:
+//!   log u64 │ start u64 │ next u64 │ last arrived i64 │ clean u64 │ epochs u32 × (epoch u32, from u64)
 //!   segments u32 × settled (engine/frame.rs) │ transactions (log/transactions.rs) │ producers u32 bytes
 //! next pack u64 │ packs u32 × (id u64, bytes u64, seal u32), the oldest first
 //! ```
@@ -33,7 +33,7 @@ pub const COPY: &str = "table.copy";
 /// One that was being written.
 pub const NEW: &str = "table.new";
 const MAGIC: u32 = 0x4946_5442;
-const VERSION: u32 = 3;
+const VERSION: u32 = 4;
 
 /// What the table says.
 #[derive(Default)]
@@ -75,6 +75,7 @@ pub fn encode(frame: FrameNo, slots: &BTreeMap<LogId, Slot>, packs: &PackList) -
         out.put_u64(line.start.0);
         out.put_u64(line.next.0);
         out.put_i64(line.last_arrived.0);
+        out.put_u64(line.clean.0);
         out.put_u32(line.epochs.len() as u32);
         for (epoch, from) in &line.epochs {
             out.put_u32(*epoch);
@@ -126,7 +127,7 @@ pub fn decode(bytes: Bytes) -> io::Result<Table> {
     let count = at.get_u32();
     let mut rows = BTreeMap::new();
     for _ in 0..count {
-        if at.remaining() < 36 {
+        if at.remaining() < 44 {
             return Err(short());
         }
         let id = LogId(at.get_u64());
@@ -134,6 +135,7 @@ pub fn decode(bytes: Bytes) -> io::Result<Table> {
             start: Offset(at.get_u64()),
             next: Offset(at.get_u64()),
             last_arrived: Timestamp(at.get_i64()),
+            clean: Offset(at.get_u64()),
             ..Line::default()
         };
         for _ in 0..at.get_u32() {

@@ -8,7 +8,7 @@ use bytes::Bytes;
 use tokio::sync::Notify;
 
 use super::{Bounds, Error, Stored, Until};
-use crate::engine::frame::Settled;
+use crate::engine::frame::{SegmentName, Settled};
 use crate::engine::vault::Segment;
 use crate::ids::{LogId, Offset, Timestamp};
 use crate::log::transactions::{Aborted, Effect, Transactions};
@@ -56,7 +56,10 @@ pub struct View {
     pub tail: VecDeque<Entry>,
     /// Where the segments end.
     pub settled: Offset,
+    /// Oldest first. Where they were compacted, they need not follow one another.
     pub extents: Vec<Extent>,
+    /// Everything below this has been compacted.
+    pub clean: Offset,
     pub waiters: Vec<Arc<Notify>>,
     pub removed: bool,
 }
@@ -150,13 +153,20 @@ impl View {
         self.transactions.forget(in_memory_from);
     }
 
-    /// Takes out the segments that end at or before `below`, but none of the last `spared`; returns what names them, and
-    /// how much of them stands in packs.
-    pub fn drop_extents(&mut self, below: Offset, spared: usize) -> (Vec<Offset>, u64) {
+    /// Takes out the segments that end at or before `below`, but none of the last `spared`.
+    pub fn drop_extents(&mut self, below: Offset, spared: usize) -> Vec<Extent> {
         let gone = self.extents.partition_point(|x| x.settled.end <= below);
-        let gone = gone.min(self.extents.len().saturating_sub(spared));
-        let packed = self.extents[..gone].iter().map(|x| x.settled.packed_bytes()).sum();
-        (self.extents.drain(..gone).map(|x| x.settled.base).collect(), packed)
+        self.extents.drain(..gone.min(self.extents.len().saturating_sub(spared))).collect()
+    }
+
+    /// Takes out these segments, as far as they are still there, and puts another one in their place.
+    pub fn replace_extents(&mut self, removed: &[SegmentName], added: Option<Extent>) -> Vec<Extent> {
+        let removed = self.extents.extract_if(.., |x| removed.contains(&x.settled.name())).collect();
+        if let Some(added) = added {
+            let at = self.extents.partition_point(|x| x.settled.base < added.settled.base);
+            self.extents.insert(at, added);
+        }
+        removed
     }
 
     /// The end of the newest epoch that is not above `epoch` (KIP-320): its number and where it ended.

@@ -3,8 +3,9 @@
 //! The newest part of a segment may stand in packs (packs.rs): readers see no difference.
 //!
 //! ```text
-//! logs/<log id>/<base offset, 20 digits>.log    Kafka's own segment format, byte for byte
-//! logs/<log id>/<base offset, 20 digits>.side   the sidecar (log/segment.rs)
+//! logs/<log id>/<base offset, 20 digits>.log       Kafka's own segment format, byte for byte
+//! logs/<log id>/<base offset, 20 digits>.side      the sidecar (log/segment.rs)
+//! logs/<log id>/<base offset, 20 digits>.<n>.log   the same of one that was compacted for the nth time
 //! ```
 
 use std::collections::BTreeMap;
@@ -17,10 +18,11 @@ use bytes::{Bytes, BytesMut};
 use super::Stored;
 use super::sabotage::{self, Bug};
 use super::window::read_or_damaged;
-use crate::engine::frame::{Filed, PackInfo, Settled};
+use crate::engine::frame::{Filed, PackInfo, SegmentName, Settled};
 use crate::engine::merge::Merge;
 use crate::engine::packs::{self, Packs};
 use crate::engine::reading::{Reading, damaged_entry, reach_of};
+use crate::engine::removals::Removals;
 use crate::engine::tail::Entry;
 use crate::ids::{LogId, Offset, Timestamp};
 use crate::log::pack::{self, Row};
@@ -40,7 +42,7 @@ const PIECE_BYTES: usize = 1 << 20;
 #[derive(Debug)]
 pub struct Segment {
     pub log: LogId,
-    pub base: Offset,
+    pub name: SegmentName,
     index: Mutex<Option<Vec<Place>>>,
     /// How far it has been read past the system's cache. Who reads it after that is not the only reader, and reads through
     /// the cache, for himself and the next one.
@@ -94,14 +96,6 @@ pub struct Range {
     pub next: Offset,
 }
 
-/// What is to be removed, of a log or of the packs.
-#[derive(Clone, Copy, Debug)]
-enum Removal {
-    Segment(LogId, Offset),
-    Log(LogId),
-    Pack(u64),
-}
-
 /// What was settled at once, to be read: the sidecar's entry and the file it speaks of.
 #[derive(Clone, Copy)]
 struct Entries<'a> {
@@ -120,37 +114,33 @@ pub struct Vault {
     pub(super) staging: Mutex<Option<Blocks>>,
     pub(super) merging: Mutex<Option<Merge>>,
     withheld: AtomicU64,
-    held: Mutex<Removals>,
+    pub(super) held: Mutex<Removals>,
 }
 
-/// Removals that wait until nobody holds the files.
-#[derive(Default)]
-struct Removals {
-    holders: usize,
-    waiting: Vec<Removal>,
-}
-
-type FileKey = (LogId, Offset, &'static str);
+type FileKey = (LogId, SegmentName, &'static str);
 
 /// Open files, the least recently used closed first.
-struct Files {
+pub(super) struct Files {
     limit: usize,
     tick: u64,
-    /// By log, base offset and kind; with the tick of its last use.
-    open: BTreeMap<FileKey, (u64, Arc<dyn File>)>,
+    /// By log, segment and kind; with the tick of its last use.
+    pub open: BTreeMap<FileKey, (u64, Arc<dyn File>)>,
 }
 
 impl Segment {
-    pub fn new(log: LogId, base: Offset) -> Segment {
-        Segment { log, base, index: Mutex::new(None), read_past_cache: AtomicU64::new(0) }
+    pub fn new(log: LogId, name: SegmentName) -> Segment {
+        Segment { log, name, index: Mutex::new(None), read_past_cache: AtomicU64::new(0) }
     }
 
     pub fn dir(log: LogId) -> String {
         format!("logs/{log}")
     }
 
-    pub fn file(log: LogId, base: Offset, kind: &str) -> String {
-        format!("logs/{log}/{:020}.{kind}", base.0)
+    pub fn file(log: LogId, name: SegmentName, kind: &str) -> String {
+        match name.compacted {
+            0 => format!("logs/{log}/{:020}.{kind}", name.base.0),
+            nth => format!("logs/{log}/{:020}.{nth}.{kind}", name.base.0),
+        }
     }
 
     /// Keeps the index whole: one that does not reach up to the new entry (it was read before the last settle was
@@ -217,19 +207,19 @@ impl Vault {
             // What cannot be read stays where it is, and the log goes on in a new segment.
             let stays = matches!(lifted, Some(None));
             let segment = match stays {
-                true => Arc::new(Segment::new(job.segment.log, job.entries[0].first)),
+                true => Arc::new(Segment::new(job.segment.log, SegmentName::fresh(job.entries[0].first))),
                 false => job.segment.clone(),
             };
             let from = job.from.filter(|_| !stays);
-            let (log, base) = (segment.log, segment.base);
+            let (log, name) = (segment.log, segment.name);
             let filed = from.map_or(Filed::default(), |s| s.filed);
             if filed.bytes == 0 {
                 let dir = Segment::dir(log);
                 self.disk.create_dir_all(&dir)?;
                 dirs.push(dir);
             }
-            let records = self.file(log, base, "log", true)?;
-            let side = self.file(log, base, "side", true)?;
+            let records = self.file(log, name, "log", true)?;
+            let side = self.file(log, name, "side", true)?;
             if records.len()? > filed.bytes {
                 records.set_len(filed.bytes)?;
             }
@@ -242,7 +232,7 @@ impl Vault {
                 side.write_at(&[entries], filed.side_bytes)?;
             }
             let (entry, head) = encode(job, from);
-            let settled = settled(base, from, &head, entry.len()).wholly_filed();
+            let settled = settled(name, from, &head, entry.len()).wholly_filed();
             let slices: Vec<&[u8]> = job.entries.iter().map(|e| &e.bytes[..]).collect();
             block::write_bulk(&*records, staging, &slices, head.at)?;
             metrics::SETTLED_BYTES.add(head.bytes);
@@ -275,7 +265,7 @@ impl Vault {
         let batches = read(&records, from.filed.bytes, from.bytes)?;
         let entries = read(&side, from.filed.side_bytes, from.side_bytes)?;
         if batches.is_none() || entries.is_none() {
-            let file = Segment::file(log, from.base, "log");
+            let file = Segment::file(log, from.name(), "log");
             tracing::error!(%log, "what packs hold of {file} cannot be read; it stays there, and the log goes on in a new segment");
         }
         Ok(batches.zip(entries).map(|(batches, entries)| [batches, entries]))
@@ -284,18 +274,18 @@ impl Vault {
     /// Writes every job's batches into one new pack and makes it durable.
     fn pack_jobs(&self, id: u64, jobs: &[Job]) -> io::Result<Done> {
         let mut jobs: Vec<&Job> = jobs.iter().collect();
-        jobs.sort_unstable_by_key(|job| (job.segment.log, job.segment.base));
+        jobs.sort_unstable_by_key(|job| (job.segment.log, job.segment.name));
         let mut done = Vec::with_capacity(jobs.len());
         let mut rows = Vec::with_capacity(jobs.len());
         let mut heads = Vec::with_capacity(jobs.len());
         let mut position = pack::HEAD_BYTES as u64;
         for job in &jobs {
-            let Segment { log, base, .. } = *job.segment;
+            let Segment { log, name, .. } = *job.segment;
             let (entry, head) = encode(job, job.from);
-            let settled = settled(base, job.from, &head, entry.len());
+            let settled = settled(name, job.from, &head, entry.len());
             let row = Row {
                 log,
-                base,
+                base: name.base,
                 at: head.at,
                 side_at: settled.side_bytes - entry.len() as u64,
                 position,
@@ -517,95 +507,14 @@ impl Vault {
         Ok(false)
     }
 
-    /// From now on nothing is removed, until [`Vault::let_go`] was called as often as this.
-    pub fn hold(&self) {
-        self.lock_held().holders += 1;
-    }
-
-    /// Gives up a hold; the last one does the removals that waited.
-    pub fn let_go(&self) {
-        let waiting = {
-            let mut held = self.lock_held();
-            held.holders -= 1;
-            if held.holders > 0 { Vec::new() } else { std::mem::take(&mut held.waiting) }
-        };
-        for removal in waiting {
-            let removed = match removal {
-                Removal::Segment(log, base) => self.remove(log, base),
-                Removal::Log(log) => self.remove_log(log),
-                Removal::Pack(id) => self.remove_pack(id),
-            };
-            if let Err(e) = removed {
-                tracing::error!("files that were given up could not be removed ({removal:?}): {e}");
-            }
-        }
-    }
-
-    /// Whether something is to be removed that somebody still holds.
-    pub fn removals_wait(&self) -> bool {
-        !self.lock_held().waiting.is_empty()
-    }
-
-    /// Whether a removal has to wait; then it is remembered.
-    fn is_held(&self, removal: Removal) -> bool {
-        let mut held = self.lock_held();
-        if held.holders > 0 {
-            held.waiting.push(removal);
-        }
-        held.holders > 0
-    }
-
-    fn lock_held(&self) -> MutexGuard<'_, Removals> {
-        self.held.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
-    /// Removes a segment's files. Missing files are fine: a removal that was cut short is repeated.
-    pub fn remove(&self, log: LogId, base: Offset) -> io::Result<()> {
-        if self.is_held(Removal::Segment(log, base)) {
-            return Ok(());
-        }
-        let mut removed = false;
-        for kind in ["log", "side"] {
-            self.lock_files().open.remove(&(log, base, kind));
-            removed |= self.remove_file(&Segment::file(log, base, kind))?;
-        }
-        // All of it may have stood in packs.
-        if removed { self.disk.sync_dir(&Segment::dir(log)) } else { Ok(()) }
-    }
-
-    /// Removes everything of a log.
-    pub fn remove_log(&self, log: LogId) -> io::Result<()> {
-        if self.is_held(Removal::Log(log)) {
-            return Ok(());
-        }
-        let dir = Segment::dir(log);
-        let names = self.disk.list(&dir)?;
-        self.lock_files().open.retain(|(l, _, _), _| *l != log);
-        for name in names {
-            self.disk.remove(&format!("{dir}/{name}"))?;
-        }
-        if self.remove_file(&dir)? { self.disk.sync_dir("logs") } else { Ok(()) }
-    }
-
-    /// Removes a pack that nothing needs any more.
-    pub fn remove_pack(&self, id: u64) -> io::Result<()> {
-        if self.is_held(Removal::Pack(id)) || !self.remove_file(&packs::file_name(id))? {
-            return Ok(());
-        }
-        self.disk.sync_dir(packs::DIR)
-    }
-
-    /// False: it was not there.
-    fn remove_file(&self, name: &str) -> io::Result<bool> {
-        match self.disk.remove(name) {
-            Ok(()) => Ok(true),
-            Err(e) if e.kind() == io::ErrorKind::NotFound => Ok(false),
-            Err(e) => Err(e),
-        }
-    }
-
-    pub(super) fn file(&self, log: LogId, base: Offset, kind: &'static str, write: bool) -> io::Result<Arc<dyn File>> {
-        let key = (log, base, kind);
+    pub(super) fn file(
+        &self,
+        log: LogId,
+        name: SegmentName,
+        kind: &'static str,
+        write: bool,
+    ) -> io::Result<Arc<dyn File>> {
+        let key = (log, name, kind);
         let mut files = self.lock_files();
         files.tick += 1;
         let tick = files.tick;
@@ -615,7 +524,7 @@ impl Vault {
         }
         // Settled files are opened for writing even by readers, so that a handle serves both.
         let how = if write { Open::CreateOrOpen } else { Open::Write };
-        let file = self.disk.open(&Segment::file(log, base, kind), how)?;
+        let file = self.disk.open(&Segment::file(log, name, kind), how)?;
         if files.open.len() >= files.limit {
             let mut used: Vec<u64> = files.open.values().map(|(used, _)| *used).collect();
             used.sort_unstable();
@@ -626,7 +535,7 @@ impl Vault {
         Ok(file)
     }
 
-    fn lock_files(&self) -> MutexGuard<'_, Files> {
+    pub(super) fn lock_files(&self) -> MutexGuard<'_, Files> {
         self.files.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
@@ -639,9 +548,10 @@ fn encode(job: &Job, from: Option<Settled>) -> (Vec<u8>, Head) {
 }
 
 /// How far a segment reaches with one more entry; of its files nothing new is said.
-fn settled(base: Offset, from: Option<Settled>, head: &Head, entry_bytes: usize) -> Settled {
+pub(super) fn settled(name: SegmentName, from: Option<Settled>, head: &Head, entry_bytes: usize) -> Settled {
     Settled {
-        base,
+        base: name.base,
+        compacted: name.compacted,
         end: head.end,
         bytes: head.at + head.bytes,
         side_bytes: from.map_or(0, |s| s.side_bytes) + entry_bytes as u64,

@@ -3,6 +3,7 @@
 
 use crate::ids::{Offset, ShardNo, Timestamp};
 use crate::log::producers::{Producers, SequenceError, Verdict};
+use crate::log::segment::Roll;
 use crate::log::transactions::{Effect, Transactions};
 use crate::record::batch::Header;
 
@@ -19,8 +20,7 @@ pub struct Rules {
     pub relaxed_records: u64,
     pub retention_ms: Option<i64>,
     pub retention_bytes: Option<u64>,
-    pub segment_bytes: u64,
-    pub segment_ms: i64,
+    pub roll: Roll,
     /// The shard that is open on this log; `None` once the log is drained.
     pub open_shard: Option<ShardNo>,
 }
@@ -34,8 +34,7 @@ impl Default for Rules {
             relaxed_records: u64::MAX,
             retention_ms: None,
             retention_bytes: None,
-            segment_bytes: 1 << 30,
-            segment_ms: 7 * 24 * 3_600_000,
+            roll: Roll { bytes: 1 << 30, ms: 7 * 24 * 3_600_000 },
             open_shard: Some(ShardNo(0)),
         }
     }
@@ -53,6 +52,8 @@ pub struct Line {
     pub transactions: Transactions,
     /// Arrival times never go back within a log, whatever the clock does.
     pub last_arrived: Timestamp,
+    /// Everything below this has been compacted; offsets may be missing there.
+    pub clean: Offset,
     pub rules: Rules,
 }
 

@@ -79,6 +79,8 @@ pub struct Active {
     pub epoch: i16,
     /// -1 where this epoch has only written batches without sequence.
     pub last_sequence: i32,
+    /// Of its last batch with a sequence in this epoch.
+    pub last_offset: Option<Offset>,
     /// The max timestamp of the last batch.
     pub last_timestamp: Timestamp,
     /// When the last batch arrived.
@@ -212,6 +214,7 @@ impl Producers {
             id: known.id,
             epoch: known.epoch,
             last_sequence: known.batches.as_slice().last().map_or(-1, Remembered::last_sequence),
+            last_offset: known.batches.as_slice().last().map(Remembered::last_offset),
             last_timestamp: known.last_timestamp,
             arrived: known.arrived,
             coordinator_epoch: known.coordinator_epoch,
@@ -337,6 +340,10 @@ impl Batches {
 }
 
 impl Remembered {
+    fn last_offset(&self) -> Offset {
+        self.first.plus(self.last_offset_delta as u64)
+    }
+
     fn last_sequence(&self) -> i32 {
         sequence_plus(self.first_sequence, self.last_offset_delta)
     }

@@ -52,6 +52,33 @@ pub struct Slot {
     pub max_time: Timestamp,
 }
 
+/// When a segment is full.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Roll {
+    pub bytes: u64,
+    pub ms: i64,
+}
+
+/// A segment that is being filled.
+#[derive(Clone, Copy, Debug)]
+pub struct Run {
+    pub base: Offset,
+    pub bytes: u64,
+    /// When its first batch arrived.
+    pub began: Timestamp,
+}
+
+impl Run {
+    /// Whether a batch still belongs into it. The first one of a segment always does.
+    pub fn takes(&self, roll: Roll, first: Offset, bytes: u64, arrived: Timestamp) -> bool {
+        let full = self.bytes + bytes > roll.bytes;
+        let old = arrived.0 - self.began.0 > roll.ms;
+        // Relative offsets in Kafka's index files are 32 bits wide.
+        let far = first.0 - self.base.0 > i32::MAX as u64 / 2;
+        !(full || old || far)
+    }
+}
+
 /// A batch about to be settled.
 pub struct Settling<'a> {
     pub bytes: &'a [u8],

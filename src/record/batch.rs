@@ -32,7 +32,7 @@ const CODEC_BITS: i16 = 0b111;
 pub(crate) const LOG_APPEND_TIME_BIT: i16 = 1 << 3;
 pub(crate) const TRANSACTIONAL_BIT: i16 = 1 << 4;
 pub(crate) const CONTROL_BIT: i16 = 1 << 5;
-const DELETE_HORIZON_BIT: i16 = 1 << 6;
+pub(crate) const DELETE_HORIZON_BIT: i16 = 1 << 6;
 
 /// The fields of a batch header, copied out.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -314,6 +314,11 @@ impl Header {
     /// Compaction has marked when tombstones here may go (KIP-534): the base timestamp is that moment.
     pub fn has_delete_horizon(&self) -> bool {
         self.attributes & DELETE_HORIZON_BIT != 0
+    }
+
+    /// See [`Header::has_delete_horizon`].
+    pub fn delete_horizon(&self) -> Option<Timestamp> {
+        self.has_delete_horizon().then_some(Timestamp(self.base_timestamp))
     }
 
     pub fn has_producer(&self) -> bool {

@@ -171,21 +171,6 @@ impl Builder {
     }
 }
 
-/// A batch of no records that takes `offsets` offsets (at least 1): what stays when compaction took every record but
-/// the producer must be remembered (KIP-98).
-pub fn empty(offsets: u32, producer: Producer, timestamp: Timestamp) -> Batch {
-    assert!(offsets >= 1 && offsets <= i32::MAX as u32, "an empty batch takes offsets");
-    let fields = Fields {
-        attributes: 0,
-        producer,
-        base_timestamp: timestamp,
-        max_timestamp: timestamp,
-        count: 0,
-        last_offset_delta: offsets as i32 - 1,
-    };
-    seal(vec![0; HEADER_BYTES], fields)
-}
-
 /// The batch that ends a producer's transaction in one log. `producer.sequence` is not used.
 pub fn marker(marker: Marker, producer: Producer, coordinator_epoch: i32, now: Timestamp) -> Batch {
     let mut value = [0; 6];

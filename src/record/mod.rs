@@ -5,6 +5,7 @@ pub mod build;
 pub mod compress;
 pub mod hash;
 pub mod records;
+pub mod rewrite;
 pub(crate) mod varint;
 
 #[cfg(test)]

@@ -40,6 +40,8 @@ pub struct View<'a> {
     pub key: Option<&'a [u8]>,
     pub value: Option<&'a [u8]>,
     pub headers: Headers<'a>,
+    /// Key, value and headers as they stand, lengths included.
+    pub rest: &'a [u8],
 }
 
 /// The headers of one record, known to be well-formed.
@@ -280,10 +282,11 @@ impl<'a> View<'a> {
         } else {
             header.base_timestamp.wrapping_add(timestamp_delta)
         };
+        let rest = body;
         let key = read_nullable(&mut body)?;
         let value = read_nullable(&mut body)?;
         let headers = Headers::read(body)?;
-        Ok(View { offset_delta, timestamp: Timestamp(timestamp), key, value, headers })
+        Ok(View { offset_delta, timestamp: Timestamp(timestamp), key, value, headers, rest })
     }
 }
 

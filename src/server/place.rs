@@ -17,7 +17,7 @@ use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use crate::store::os::{self, Lock};
 
 /// The format this program writes, and the only one it reads: until the first release there is nobody to convert for.
-pub const FORMAT: u32 = 3;
+pub const FORMAT: u32 = 4;
 
 /// A data directory that is ours as long as this lives.
 #[derive(Debug)]

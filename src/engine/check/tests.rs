@@ -242,7 +242,7 @@ async fn a_table_of_the_future_is_not_checked_at_all() {
     let disk: Arc<dyn Disk> = Arc::new(disk);
     let error = check(&disk, &mut |_| ()).unwrap_err();
     assert_eq!(error.kind(), io::ErrorKind::Unsupported);
-    assert!(error.to_string().contains("version 9") && error.to_string().contains("knows 3"), "{error}");
+    assert!(error.to_string().contains("version 9") && error.to_string().contains("knows 4"), "{error}");
 }
 
 #[tokio::test]

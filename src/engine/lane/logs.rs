@@ -8,6 +8,7 @@ use tokio::sync::oneshot;
 use super::{Lane, Outgoing, Slot, Task, Then};
 use crate::engine::frame::{self, Fact};
 use crate::engine::sabotage::{self, Bug};
+use crate::engine::tail::Extent;
 use crate::engine::{Bounds, Error, Writer};
 use crate::ids::{LogId, Offset, Timestamp};
 use crate::log::line::{Line, Rules};
@@ -104,8 +105,7 @@ impl Lane {
         }
         // The settler may be writing into the last segment; then it goes when that is done.
         let spared = usize::from(slot.settling);
-        let (bases, packed) = view.drop_extents(below, spared);
-        self.packs.dead_bytes += packed;
+        let gone = view.drop_extents(below, spared);
         // A batch that straddles the new start still has to be settled whole.
         let kept = view.tail.front().map_or(below, |e| e.first.min(below));
         view.settled = view.settled.max(kept);
@@ -113,10 +113,17 @@ impl Lane {
         let bounds = view.bounds();
         drop(view);
         self.forget_unsettled(log, unsettled);
-        if !bases.is_empty() {
-            self.tasks.push(Task::RemoveSegments(log, bases));
-        }
+        self.give_up_segments(gone);
         Ok(bounds)
+    }
+
+    /// The files of these segments go, once nobody reads them any more.
+    pub(super) fn give_up_segments(&mut self, gone: Vec<Extent>) {
+        if !gone.is_empty() {
+            metrics::GIVEN_UP_SEGMENTS.add(gone.len() as u64);
+            self.packs.dead_bytes += gone.iter().map(|x| x.settled.packed_bytes()).sum::<u64>();
+            self.tasks.push(Task::RemoveSegments(gone.into_iter().map(|x| x.segment).collect()));
+        }
     }
 
     pub(super) fn cut(&mut self, logs: &[LogId]) -> Vec<(LogId, Offset)> {

@@ -3,6 +3,7 @@
 //! What happens to a batch reads in this order: `place.rs`, `publish.rs`, `settle.rs`; `logs.rs` is about the logs.
 //! No `.await`, no clock and no chance in here: the driver (engine/driver.rs) calls [`Lane::turn`] with the time.
 
+mod compact;
 mod inbox;
 mod logs;
 mod place;
@@ -23,12 +24,13 @@ use super::merge::{Tidied, Tidy};
 use super::packs::Packs;
 use super::table::PackList;
 use super::tail::{Entry, Logs, Shared};
-use super::vault::{Done, Round};
+use super::vault::{Done, Round, Segment};
 use super::{Bounds, Error, Group, Permit, Placed, Refused, Writer};
 use crate::ids::{LogId, Offset, Timestamp};
 use crate::log::line::{Line, Rules};
 use crate::metrics;
 use crate::store::journal::{FrameNo, Journal};
+pub use compact::Compacted;
 pub use inbox::Inbox;
 
 /// The lane's limits; each is a configuration key.
@@ -68,6 +70,9 @@ pub enum News {
     RaiseEpoch(Vec<LogId>),
     Synced(FrameNo),
     Settled(Done),
+    /// Settle a log up to here: a segment of it is full, or old enough.
+    Settle(LogId, Offset),
+    Compacted(Box<Compacted>),
     /// Settling failed for lack of space; try again later.
     NotSettled,
     Tidied(Tidied),
@@ -109,7 +114,7 @@ pub struct Turn {
 pub enum Task {
     Settle(Round),
     Snapshot { frame: FrameNo, table: Vec<u8> },
-    RemoveSegments(LogId, Vec<Offset>),
+    RemoveSegments(Vec<Arc<Segment>>),
     RemoveLog(LogId),
     RemovePacks(Vec<u64>),
     Tidy(Tidy, Arc<Logs>),
@@ -129,6 +134,8 @@ pub struct Slot {
     /// Records that were published without a sync since the lane asked for one; with the count of that one.
     unsynced: (u64, u64),
     settling: bool,
+    /// It is to be settled up to here, however little that is.
+    settle_upto: Offset,
 }
 
 /// A frame that has been written and waits to be durable.
@@ -141,6 +148,7 @@ struct Flight {
 enum Then {
     Receipt(oneshot::Sender<Result<Vec<Placed>, Refused>>, Vec<Placed>),
     Settled(Done),
+    Compacted(Compacted),
     /// Packs were removed, and perhaps one added.
     Packs(Vec<u64>, Option<PackInfo>),
     Trimmed(LogId, Offset, oneshot::Sender<Result<Bounds, Error>>),
@@ -227,6 +235,7 @@ impl Slot {
             unpublished: 0,
             unsynced: (0, 0),
             settling: false,
+            settle_upto: Offset(0),
         }
     }
 }
@@ -325,6 +334,8 @@ impl Lane {
                 }
                 News::RaiseEpoch(logs) => self.raise_epochs(logs),
                 News::Settled(done) => self.record_settled(done),
+                News::Settle(log, upto) => self.settle_upto(log, upto),
+                News::Compacted(compacted) => self.record_compacted(*compacted),
                 News::NotSettled => self.settling_failed(now),
                 News::Tidied(tidied) => self.tidied(tidied, now),
                 News::NotSnapshotted => {

@@ -147,6 +147,7 @@ impl Lane {
         }
         match flight.then {
             Then::Receipt(reply, placed) => drop(reply.send(Ok(placed))),
+            Then::Compacted(compacted) => self.land_compacted(compacted),
             Then::Settled(done) => {
                 self.facts_in_flight -= 1;
                 // Readers of a log look for its pieces in the packs there are.

@@ -6,12 +6,13 @@ use std::sync::Arc;
 
 use super::{Lane, RETRY_MS, Snapshot, Task, Then};
 use crate::engine::backup::Instant;
-use crate::engine::frame::{Fact, Settled};
+use crate::engine::frame::{Fact, SETTLED_BYTES, SegmentName, Settled};
 use crate::engine::sabotage::{self, Bug};
 use crate::engine::table;
-use crate::engine::tail::Extent;
+use crate::engine::tail::{Entry, Extent};
 use crate::engine::vault::{Done, Job, Round, Segment};
-use crate::ids::{LogId, Timestamp};
+use crate::ids::{LogId, Offset, Timestamp};
+use crate::log::segment::Run;
 use crate::log::transactions::Aborted;
 use crate::store::journal::FrameNo;
 
@@ -20,7 +21,7 @@ const ROUND_JOBS: usize = 256;
 const ROUND_PACKED: usize = 8_192;
 const ROUND_BYTES: u64 = 32 << 20;
 /// What the journal takes for each log that was settled.
-const FACT_BYTES: usize = 89;
+const FACT_BYTES: usize = 9 + SETTLED_BYTES;
 
 impl Lane {
     /// Hands the settler one round: logs that are due, and the oldest ones where memory or the journal asks for it. Many
@@ -85,31 +86,34 @@ impl Lane {
             return None;
         }
         let begin = view.tail.partition_point(|e| e.first < view.settled);
-        let mut entries = Vec::new();
-        let mut bytes = 0;
-        for entry in view.tail.range(begin..).take_while(|e| e.frame <= self.synced) {
-            bytes += entry.bytes.len() as u64;
-            if bytes > ROUND_BYTES && !entries.is_empty() {
-                break;
-            }
-            entries.push(entry.clone());
-        }
-        let first = entries.first()?;
-        let end = entries.last().map_or(first.end, |last| last.end);
-        let within = |a: &&Aborted| first.first <= a.marker && a.marker < end;
-        let aborted = view.transactions.aborted().iter().filter(within).copied().collect();
-        let rules = &slot.line.rules;
-        let last = view.extents.last().filter(|x| {
-            let full = x.settled.bytes + bytes > rules.segment_bytes;
-            let old = first.arrived.0 - x.settled.began.0 > rules.segment_ms;
-            // Relative offsets in Kafka's index files are 32 bits wide.
-            let far = first.first.0 - x.settled.base.0 > i32::MAX as u64 / 2;
-            !(full || old || far)
-        });
+        let mut durable = view.tail.range(begin..).take_while(|e| e.frame <= self.synced).peekable();
+        let first = *durable.peek()?;
+        let roll = slot.line.rules.roll;
+        let last = view
+            .extents
+            .last()
+            .filter(|x| x.settled.run().takes(roll, first.first, first.bytes.len() as u64, first.arrived));
         let (segment, from) = match last {
             Some(extent) => (extent.segment.clone(), Some(extent.settled)),
-            None => (Arc::new(Segment::new(log, first.first)), None),
+            None => (Arc::new(Segment::new(log, SegmentName::fresh(first.first))), None),
         };
+        let begun = Run { base: first.first, bytes: 0, began: first.arrived };
+        let mut run = last.map_or(begun, |x| x.settled.run());
+        let mut entries: Vec<Entry> = Vec::new();
+        let mut bytes = 0;
+        for entry in durable {
+            bytes += entry.bytes.len() as u64;
+            if !entries.is_empty()
+                && (bytes > ROUND_BYTES || !run.takes(roll, entry.first, entry.bytes.len() as u64, entry.arrived))
+            {
+                break;
+            }
+            run.bytes += entry.bytes.len() as u64;
+            entries.push(entry.clone());
+        }
+        let (first, end) = (first.first, entries.last()?.end);
+        let within = |a: &&Aborted| first <= a.marker && a.marker < end;
+        let aborted = view.transactions.aborted().iter().filter(within).copied().collect();
         if sabotage::is(Bug::RollOffByOne) && from.is_none() && !view.extents.is_empty() && entries.len() > 1 {
             entries.remove(0);
         }
@@ -149,12 +153,10 @@ impl Lane {
         }
         view.settled = view.settled.max(settled.end);
         let start = view.start;
-        let (bases, packed) = view.drop_extents(start, 0);
-        self.packs.dead_bytes += packed;
+        let gone = view.drop_extents(start, 0);
         drop(view);
-        if !bases.is_empty() {
-            self.tasks.push(Task::RemoveSegments(log, bases));
-        }
+        self.give_up_segments(gone);
+        let Some(slot) = self.slots.get_mut(&log) else { return };
         slot.line.transactions.forget(settled.end);
         self.cached.push_back((log, settled.end));
         self.forget_unsettled(log, unsettled);
@@ -171,10 +173,12 @@ impl Lane {
         let view = slot.shared.view();
         let begin = view.tail.partition_point(|e| e.first < view.settled);
         slot.oldest = view.tail.get(begin).map(|e| e.frame);
+        let settled = view.settled;
         if let Some(frame) = slot.oldest {
             self.by_age.insert((frame, log));
         }
-        if slot.unsettled_bytes >= self.limits.settle_bytes && !slot.settling {
+        let asked = slot.oldest.is_some() && slot.settle_upto > settled;
+        if (asked || slot.unsettled_bytes >= self.limits.settle_bytes) && !slot.settling {
             self.due.insert(log);
         } else {
             self.due.remove(&log);
@@ -185,8 +189,20 @@ impl Lane {
         self.settling = false;
         self.settle_from = Some(now.plus_ms(RETRY_MS));
         for (id, slot) in &mut self.slots {
-            if std::mem::take(&mut slot.settling) && slot.unsettled_bytes >= self.limits.settle_bytes {
+            let asked = slot.settle_upto > slot.shared.view().settled;
+            let due = asked || slot.unsettled_bytes >= self.limits.settle_bytes;
+            if std::mem::take(&mut slot.settling) && due {
                 self.due.insert(*id);
+            }
+        }
+    }
+
+    /// A log is settled up to here soon.
+    pub(super) fn settle_upto(&mut self, log: LogId, upto: Offset) {
+        if let Some(slot) = self.slots.get_mut(&log) {
+            slot.settle_upto = slot.settle_upto.max(upto);
+            if slot.oldest.is_some() && !slot.settling {
+                self.due.insert(log);
             }
         }
     }

@@ -117,7 +117,7 @@ async fn a_log_that_grows_moves_into_its_own_files_byte_for_byte() {
     holds(&engine, &logs, 30).await;
     for log in lifted {
         let settled = engine.logs.get(log).unwrap().view().extents[0].settled;
-        let file = disk.open(&Segment::file(log, settled.base, "log"), Open::Read).unwrap();
+        let file = disk.open(&Segment::file(log, settled.name(), "log"), Open::Read).unwrap();
         let mut bytes = vec![0; settled.filed.bytes as usize];
         file.read_exact_at(&mut bytes, 0).unwrap();
         let mut rest = bytes::Bytes::from(bytes);

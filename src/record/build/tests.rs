@@ -92,18 +92,6 @@ fn the_brokers_time_stands_over_the_records_own() {
 }
 
 #[test]
-fn an_empty_batch_takes_offsets_and_holds_none() {
-    for codec in [Codec::None, Codec::Zstd] {
-        let mut batch = empty(4, Producer { id: 1, epoch: 0, sequence: 8 }, Timestamp(77));
-        // A compactor that emptied a compressed batch may leave its codec.
-        batch.header.attributes |= i16::from(codec.id());
-        assert_eq!(check(batch.bytes.clone()).unwrap().header.offsets(), 4);
-        assert_eq!(batch.header.last_sequence(), 11);
-        assert_eq!(iterate(&batch, Limits::default()).unwrap().count(), 0, "{codec}");
-    }
-}
-
-#[test]
 fn a_marker_is_a_control_batch_of_one_record() {
     for kind in [Marker::Abort, Marker::Commit] {
         let batch = marker(kind, Producer { id: 3, epoch: 4, sequence: 99 }, 7, Timestamp(1));
