@@ -247,10 +247,10 @@ fn placeholder(key: &Key) -> String {
         Kind::Whole { unit: Unit::Bytes, .. } => "BYTES".into(),
         Kind::Whole { unit: Unit::Ms, .. } => "MS".into(),
         Kind::Whole { .. } | Kind::WholeOr { .. } | Kind::Ratio { .. } => "N".into(),
-        Kind::Text => "TEXT".into(),
+        Kind::Text | Kind::Secret => "TEXT".into(),
         Kind::OneOf(words) if words.len() < 3 => words.join("|"),
         Kind::OneOf(_) => "WORD".into(),
-        Kind::ListOf(_) | Kind::Replicas | Kind::Listeners => "LIST".into(),
+        Kind::ListOf(_) | Kind::Texts | Kind::Replicas | Kind::Listeners => "LIST".into(),
         Kind::Address => "ADDR".into(),
         Kind::Directory => "DIR".into(),
     }

@@ -178,7 +178,12 @@ async fn start_kafka(
     };
     let security =
         kafka::security::Security::open(engine.clone(), kafka::security::Settings::of(settings), &users).await;
-    let security = security.map_err(|error| format!("cannot open the credentials: {error}"))?;
+    let mut security = security.map_err(|error| format!("cannot open the credentials: {error}"))?;
+    if let Some(oauth) = &settings.oauth {
+        let jwks = Arc::new(kafka::jwks::Jwks::open(oauth).await?);
+        security = security.with_oauth(jwks.clone());
+        faces.spawn(until_stopped(jwks.follow(), stop));
+    }
     let cx = Arc::new(kafka::cx::Cx::new(engine.clone(), groups, options).secured(security));
     cx.resume().await.map_err(|_| "cannot open the transactions or the overrides".to_owned())?;
     let tls = match settings.kafka_listeners.iter().any(|listener| listener.protocol.tls()) {
@@ -186,15 +191,7 @@ async fn start_kafka(
         false => None,
     };
     if let Some(tls) = tls.clone() {
-        let (stop, following) = (stop.receiver(), tls.follow());
-        faces.spawn(async move {
-            let mut stop = stop;
-            tokio::select! {
-                () = following => {}
-                _ = stop.wait_for(|stop| *stop) => {}
-            }
-            Ok(())
-        });
+        faces.spawn(until_stopped(tls.follow(), stop));
     }
     for (socket, listener) in sockets.into_iter().zip(&settings.kafka_listeners) {
         let advertised = listener.advertised.clone().map(|(host, port)| kafka::cx::Advertised { host, port });
@@ -212,6 +209,21 @@ async fn start_kafka(
         });
     }
     Ok(())
+}
+
+/// Something that goes on for ever, for as long as the server does.
+fn until_stopped<F: Future<Output = ()>>(
+    following: F,
+    stop: &Stop,
+) -> impl Future<Output = Result<(), String>> + use<F> {
+    let mut stop = stop.receiver();
+    async move {
+        tokio::select! {
+            () = following => {}
+            _ = stop.wait_for(|stop| *stop) => {}
+        }
+        Ok(())
+    }
 }
 
 /// Names and passwords of `sasl.users.file`. No error shows what stands in a line.

@@ -19,6 +19,8 @@ mod data;
 mod harness;
 #[path = "kafka/lookup.rs"]
 mod lookup;
+#[path = "kafka/oauth.rs"]
+mod oauth;
 #[path = "kafka/pitfalls/mod.rs"]
 mod pitfalls;
 #[path = "kafka/quotas.rs"]
@@ -29,3 +31,5 @@ mod sasl;
 mod sessions;
 #[path = "kafka/tls.rs"]
 mod tls;
+#[path = "kafka/tokens.rs"]
+mod tokens;

@@ -1,13 +1,15 @@
-//! Credentials and access rules, as a machine over the stream `__auth`. Pure. No password ever comes here: who makes a
+//! Credentials, access rules and delegation tokens, as a machine over the stream `__auth`. Pure. No password ever comes here: who makes a
 //! command has salted it already, and a record holds what SCRAM's server keeps.
 //!
 //! ```text
 //! key                                                              value (null: taken away)
 //! ["scram", user, mechanism]                                       [salt, stored key, server key, iterations]   base64
 //! ["rule", kind, pattern, name, principal, host, action, verdict]  []
+//! ["token", id]                                                    see `tokens`; its secret is not kept
 //! ```
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
@@ -16,6 +18,7 @@ use serde_json::Value;
 
 use super::rules::{Filter, Rule, Rules, Says, Subject};
 use super::scram::{Credential, Mechanism};
+use super::tokens::{self, Token};
 use super::{Action, Kind, Pattern, Verdict};
 use crate::ids::Timestamp;
 use crate::ledger::{self, Entry, Input, Machine, Malformed, NoEffect, Step};
@@ -33,6 +36,21 @@ pub struct Auth;
 pub struct State {
     pub credentials: BTreeMap<(String, Mechanism), Credential>,
     pub rules: Rules,
+    /// By id.
+    pub tokens: BTreeMap<Arc<str>, Arc<Token>>,
+}
+
+/// How it was configured.
+#[derive(Debug)]
+pub struct Scratch {
+    /// `delegation.token.expiry.check.interval.ms`: how often expired tokens are looked for.
+    pub sweep_ms: i64,
+}
+
+impl Default for Scratch {
+    fn default() -> Scratch {
+        Scratch { sweep_ms: 3_600_000 }
+    }
 }
 
 impl State {
@@ -53,6 +71,7 @@ pub enum Command {
     Allow(Vec<Rule>),
     /// Those that match any; answered filter by filter.
     Forget(Vec<Filter>),
+    Token(tokens::Command),
 }
 
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -63,6 +82,8 @@ pub enum Reply {
     /// One result per rule: whether there was room for it.
     Allowed(Vec<bool>),
     Forgotten(Vec<Vec<Rule>>),
+    /// The token as it is now; `None`: it is gone.
+    Token(Result<Option<Arc<Token>>, tokens::Refused>),
     Full,
 }
 
@@ -72,11 +93,13 @@ pub enum Record {
     Unset(String, Mechanism),
     Rule(Rule),
     Unrule(Rule),
+    Token(Arc<str>, Arc<Token>),
+    Untoken(Arc<str>),
 }
 
 impl Machine for Auth {
     type State = State;
-    type Scratch = ();
+    type Scratch = Scratch;
     type Command = Command;
     type Reply = Reply;
     type Record = Record;
@@ -84,12 +107,16 @@ impl Machine for Auth {
 
     fn decide(
         state: &State,
-        _: &mut (),
-        _: Timestamp,
+        scratch: &mut Scratch,
+        now: Timestamp,
         input: Input<Command, NoEffect>,
         out: &mut Vec<Step<Record, Reply, NoEffect>>,
     ) {
-        let Input::Command(ticket, command) = input else { return };
+        let (ticket, command) = match input {
+            Input::Command(ticket, command) => (ticket, command),
+            Input::Tick => return sweep(state, now.plus_ms(scratch.sweep_ms.max(1)), now, out),
+            Input::Done(never) => match never {},
+        };
         let reply = match command {
             Command::Credentials { user, set, remove } => {
                 let known = |mechanism: &Mechanism| state.credentials.contains_key(&(user.clone(), *mechanism));
@@ -137,6 +164,19 @@ impl Machine for Auth {
                 out.extend(gone.into_iter().map(|rule| Step::Write(Record::Unrule(rule))));
                 Reply::Forgotten(forgotten)
             }
+            Command::Token(command) => {
+                let found = state.tokens.get(command.id());
+                let decided = tokens::decide(found.map(|token| &**token), state.tokens.len(), now, command);
+                Reply::Token(decided.map(|(id, token)| {
+                    let (id, token) = (Arc::<str>::from(id), token.map(Arc::new));
+                    out.push(Step::Write(match token.clone() {
+                        Some(token) => Record::Token(id, token),
+                        None => Record::Untoken(id),
+                    }));
+                    out.push(Step::WakeAt(now.plus_ms(scratch.sweep_ms.max(1))));
+                    token
+                }))
+            }
         };
         out.push(Step::Reply(ticket, reply));
     }
@@ -155,6 +195,12 @@ impl Machine for Auth {
             Record::Unrule(rule) => {
                 state.rules.remove(&rule);
             }
+            Record::Token(id, token) => {
+                state.tokens.insert(id, token);
+            }
+            Record::Untoken(id) => {
+                state.tokens.remove(&id);
+            }
         }
     }
 
@@ -163,7 +209,18 @@ impl Machine for Auth {
         let credentials = credentials.map(|((user, _), credential)| Record::Set(user.clone(), credential.clone()));
         let rules = state.rules.iterate();
         let rules = rules.map(|(subject, says)| Record::Rule(Rule { subject: subject.clone(), says: says.clone() }));
-        credentials.chain(rules).collect()
+        let tokens = state.tokens.iter().map(|(id, token)| Record::Token(id.clone(), token.clone()));
+        credentials.chain(rules).chain(tokens).collect()
+    }
+}
+
+/// Expired tokens go; while there are others, they are looked at again at `next`.
+fn sweep(state: &State, next: Timestamp, now: Timestamp, out: &mut Vec<Step<Record, Reply, NoEffect>>) {
+    let gone = state.tokens.iter().filter(|(_, token)| token.is_expired(now));
+    let before = out.len();
+    out.extend(gone.take(CHANGES_LIMIT).map(|(id, _)| Step::Write(Record::Untoken(id.clone()))));
+    if out.len() - before < state.tokens.len() {
+        out.push(Step::WakeAt(next));
     }
 }
 
@@ -185,6 +242,8 @@ impl ledger::Record for Record {
             Record::Unset(user, mechanism) => (scram(user, *mechanism), None),
             Record::Rule(it) => (rule(it), Some(serde_json::json!([]))),
             Record::Unrule(it) => (rule(it), None),
+            Record::Token(id, token) => (serde_json::json!(["token", &**id]), Some(token.to_json())),
+            Record::Untoken(id) => (serde_json::json!(["token", &**id]), None),
         };
         let bytes = |value: Value| Bytes::from(value.to_string());
         Entry { key: Some(bytes(key)), value: value.map(bytes), within: None }
@@ -238,6 +297,16 @@ impl ledger::Record for Record {
                 };
                 let rule = Rule { subject, says };
                 Ok(Some(if value.is_some() { Record::Rule(rule) } else { Record::Unrule(rule) }))
+            }
+            [of, id] if of == "token" => {
+                let id: Arc<str> = text(id)?.into();
+                Ok(Some(match value {
+                    None => Record::Untoken(id),
+                    Some(fields) => {
+                        let token = Token::of_json(&fields).ok_or_else(|| malformed("a token of other fields"))?;
+                        Record::Token(id, Arc::new(token))
+                    }
+                }))
             }
             _ => Ok(None),
         }

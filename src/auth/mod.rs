@@ -2,9 +2,11 @@
 //! principal is known. Shared by the façades. Pure: no IO, no clock, no chance; no password is kept anywhere here, only
 //! what SCRAM's server keeps.
 
+pub mod jwt;
 pub mod machine;
 pub mod rules;
 pub mod scram;
+pub mod tokens;
 
 #[cfg(test)]
 mod tests;
@@ -28,6 +30,11 @@ impl Principal {
         Principal(format!("User:{name}").into())
     }
 
+    /// Of any type.
+    pub fn of(kind: &str, name: &str) -> Principal {
+        Principal(format!("{kind}:{name}").into())
+    }
+
     /// Who did not say who they are.
     pub fn anonymous() -> Principal {
         Principal::user("ANONYMOUS")
@@ -41,6 +48,11 @@ impl Principal {
 
     pub fn as_str(&self) -> &str {
         &self.0
+    }
+
+    /// Its type alone.
+    pub fn kind(&self) -> &str {
+        self.0.split_once(':').map_or("", |(kind, _)| kind)
     }
 
     /// Without its type.

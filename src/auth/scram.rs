@@ -52,7 +52,7 @@ impl Mechanism {
         }
     }
 
-    pub(super) fn hmac(self, key: &[u8], parts: &[&[u8]]) -> Vec<u8> {
+    pub fn hmac(self, key: &[u8], parts: &[&[u8]]) -> Vec<u8> {
         fn all<M: Mac>(mut mac: M, parts: &[&[u8]]) -> Vec<u8> {
             parts.iter().for_each(|part| mac.update(part));
             mac.finalize().into_bytes().to_vec()
@@ -139,6 +139,11 @@ impl Credential {
         }
     }
 
+    /// For a token's secret, which clients use as a password, in base64.
+    pub fn of_token(mechanism: Mechanism, hmac: &[u8; 64], salt: Bytes) -> Credential {
+        Credential::of_password(mechanism, &STANDARD.encode(hmac), salt, MIN_ITERATIONS)
+    }
+
     pub fn fits_password(&self, password: &str) -> bool {
         let salted = self.mechanism.salted(password.as_bytes(), &self.salt, self.iterations);
         let client_key = self.mechanism.hmac(&salted, &[b"Client Key"]);
@@ -218,7 +223,7 @@ fn printable(text: &str) -> bool {
 }
 
 /// `=2C` and `=3D` are the only escapes.
-fn unescape(name: &str) -> Result<String, Failed> {
+pub fn unescape(name: &str) -> Result<String, Failed> {
     let mut parts = name.split('=');
     let mut whole = parts.next().unwrap_or("").to_owned();
     for part in parts {

@@ -9,6 +9,7 @@ use super::rules::{
     Filter, PatternFilter, Policy, Rule, Rules, Says, Subject, authorize, authorize_somewhere, implies,
 };
 use super::scram::{Credential, Failed, First, Mechanism, xor};
+use super::tokens::{self, Lifetimes, Refused, Token};
 use super::{Action, Kind, Pattern, Principal, Resource, Verdict};
 use crate::ids::Timestamp;
 use crate::ledger::laws::{Bench, check_compaction};
@@ -289,7 +290,20 @@ fn the_machine_keeps_the_laws_whatever_is_asked() {
         let (kind, action) =
             (Kind::ALL[chance.usize(..Kind::ALL.len())], Action::ALL[chance.usize(..Action::ALL.len())]);
         let rule = rule(kind, Pattern::Literal, &name, "User:a", "*", action, Verdict::Allow);
-        match chance.u8(0..5) {
+        if chance.u8(0..8) == 0 {
+            bench.pass(chance.i64(0..4_000_000));
+        }
+        match chance.u8(0..6) {
+            5 => {
+                let (id, by) = (format!("t{}", chance.u8(0..9)), "User:a".to_owned());
+                let period_ms = chance.i64(-5..20_000_000);
+                let lifetimes = Lifetimes { max_ms: 15_000_000, renew_ms: 10_000_000 };
+                bench.call(Command::Token(match chance.u8(0..3) {
+                    0 => create(&id, "User:a", &[], period_ms, lifetimes),
+                    1 => tokens::Command::Renew { id, by, period_ms, lifetimes },
+                    _ => tokens::Command::Expire { id, by, period_ms },
+                }));
+            }
             0 => {
                 let credential = Credential::of_nobody(mechanism, &[chance.u8(..)], &user);
                 let command = Command::Credentials { user, set: vec![credential], remove: vec![] };
@@ -322,4 +336,115 @@ fn what_is_not_there_cannot_be_removed() {
     assert!(bench.state.of_user("u").all(|credential| credential.fits_password("pencil")));
     let log = format!("{:?}", bench.log);
     assert!(!log.contains("pencil"), "a password stands in the log");
+}
+
+// ── delegation tokens
+
+fn create(id: &str, owner: &str, renewers: &[&str], max_ms: i64, lifetimes: Lifetimes) -> tokens::Command {
+    tokens::Command::Create {
+        id: id.into(),
+        owner: owner.into(),
+        requester: "User:asker".into(),
+        renewers: renewers.iter().map(|name| (*name).to_owned()).collect(),
+        max_ms,
+        lifetimes,
+    }
+}
+
+const LIFETIMES: Lifetimes = Lifetimes { max_ms: 1000, renew_ms: 100 };
+
+/// The times of a token, or why there is none.
+fn told(reply: Reply) -> Result<Option<(i64, i64)>, Refused> {
+    let Reply::Token(told) = reply else { panic!("{reply:?}") };
+    told.map(|token| token.map(|token| (token.expires.0, token.latest.0)))
+}
+
+#[test]
+fn a_token_lives_as_long_as_is_asked_and_configured() {
+    for (max_ms, lifetimes, want) in [
+        (-1, LIFETIMES, (150, 1050)),
+        (0, LIFETIMES, (150, 1050)),
+        (60, LIFETIMES, (110, 110)),
+        (500, LIFETIMES, (150, 550)),
+        (i64::MAX, LIFETIMES, (150, 1050)),
+        (i64::MAX, Lifetimes { max_ms: i64::MAX, renew_ms: i64::MAX }, (i64::MAX, i64::MAX)),
+    ] {
+        let mut bench = Bench::<Auth>::new(Timestamp(50));
+        let made = bench.call(Command::Token(create("t", "User:a", &[], max_ms, lifetimes)));
+        assert_eq!(told(made), Ok(Some(want)), "{max_ms}");
+        bench.check_laws();
+    }
+}
+
+#[test]
+fn a_token_is_renewed_and_ended_by_its_owner_and_renewers_only() {
+    for (by, wants) in [
+        ("User:a", Ok(())),
+        ("User:r", Ok(())),
+        ("User:asker", Err(Refused::NotYours)),
+        ("User:b", Err(Refused::NotYours)),
+    ] {
+        let mut bench = Bench::<Auth>::new(Timestamp(0));
+        bench.call(Command::Token(create("t", "User:a", &["User:r"], -1, LIFETIMES)));
+        bench.pass(40);
+        let renew =
+            |period_ms| tokens::Command::Renew { id: "t".into(), by: by.into(), period_ms, lifetimes: LIFETIMES };
+        let expire = |period_ms| tokens::Command::Expire { id: "t".into(), by: by.into(), period_ms };
+        for (command, want) in [
+            (renew(-1), Some((140, 1000))),
+            (renew(10), Some((50, 1000))),
+            (renew(5000), Some((140, 1000))),
+            (expire(20), Some((60, 1000))),
+            (expire(5000), Some((1000, 1000))),
+            (expire(-1), None),
+        ] {
+            let name = format!("{by} {command:?}");
+            assert_eq!(told(bench.call(Command::Token(command))), wants.map(|()| want), "{name}");
+        }
+        let gone = told(bench.call(Command::Token(renew(-1))));
+        assert_eq!(gone, Err(wants.err().unwrap_or(Refused::NotFound)));
+        bench.check_laws();
+    }
+}
+
+#[test]
+fn an_expired_token_is_of_no_use_and_goes_when_it_is_looked_for() {
+    let mut bench = Bench::<Auth>::new(Timestamp(0));
+    bench.scratch.sweep_ms = 500;
+    bench.call(Command::Token(create("t", "User:a", &[], -1, LIFETIMES)));
+    bench.call(Command::Token(create("u", "User:a", &[], -1, Lifetimes { max_ms: 900, renew_ms: 900 })));
+    bench.pass(100);
+    let renew = || {
+        let (id, by) = ("t".to_owned(), "User:a".to_owned());
+        Command::Token(tokens::Command::Renew {
+            id,
+            by,
+            period_ms: 0,
+            lifetimes: Lifetimes { renew_ms: 0, ..LIFETIMES },
+        })
+    };
+    // Up to its last instant it is good.
+    assert_eq!(told(bench.call(renew())), Ok(Some((100, 1000))));
+    bench.pass(1);
+    assert_eq!(told(bench.call(renew())), Err(Refused::Expired));
+    assert_eq!(bench.state.tokens.len(), 2);
+    bench.pass(500);
+    assert_eq!(bench.state.tokens.keys().map(|id| &**id).collect::<Vec<_>>(), ["u"]);
+    bench.restart();
+    bench.scratch.sweep_ms = 500;
+    bench.pass(10_000_000);
+    assert!(bench.state.tokens.is_empty());
+    bench.check_laws();
+    check_compaction::<Auth>(&bench.log, &bench.state);
+}
+
+#[test]
+fn a_tokens_secret_is_not_in_the_log() {
+    let mut bench = Bench::<Auth>::new(Timestamp(0));
+    bench.call(Command::Token(create("t", "User:a", &["User:r"], -1, LIFETIMES)));
+    let value = bench.log[0].value.clone().expect("a value");
+    assert_eq!(&value[..], br#"["User:a","User:asker",["User:r"],0,100,1000]"#);
+    bench.restart();
+    let token: &Token = &bench.state.tokens["t"];
+    assert!(token.concerns("User:asker") && token.concerns("User:r") && !token.concerns("User:b"));
 }

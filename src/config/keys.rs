@@ -100,9 +100,13 @@ pub enum Kind {
         max: f64,
     },
     Text,
+    /// A text that is never shown.
+    Secret,
     OneOf(&'static [&'static str]),
     /// Comma-separated, each one of these, none twice; may be empty.
     ListOf(&'static [&'static str]),
+    /// Comma-separated, whatever they are; may be empty.
+    Texts,
     /// `*`, or a comma-separated list of `number:number`.
     Replicas,
     /// `host:port`; port 0 lets the system choose. Empty: none.
@@ -259,7 +263,8 @@ impl Kind {
                 Ok(_) => Err(Wrong::from(format!("value must be between {min} and {max}"))),
                 Err(_) => Err(Wrong::from("expected a number".to_string())),
             },
-            Kind::Text => Ok(Value::Text(text.into())),
+            Kind::Text | Kind::Secret => Ok(Value::Text(text.into())),
+            Kind::Texts => Ok(Value::List(items(text).map(String::from).collect())),
             Kind::OneOf(allowed) => one_of(text, allowed).map(Value::Text),
             Kind::ListOf(allowed) => list_of(text, allowed).map(Value::List),
             Kind::Replicas => replicas(text).map(Value::List),
@@ -288,6 +293,8 @@ impl Kind {
             },
             Kind::WholeOr { .. } | Kind::Ratio { .. } => "number".into(),
             Kind::Text => "text".into(),
+            Kind::Secret => "text that is never shown".into(),
+            Kind::Texts => "list".into(),
             Kind::OneOf(allowed) => allowed.join(", "),
             Kind::ListOf(allowed) => format!("list of {}", allowed.join(", ")),
             Kind::Replicas => "list of number:number, or *".into(),

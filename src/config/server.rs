@@ -7,7 +7,7 @@ use std::collections::BTreeMap;
 use std::fmt;
 use std::path::PathBuf;
 
-use super::keys::{BadSetting, Key, Numbers, Value};
+use super::keys::{BadSetting, Key, Kind, Numbers, Value};
 use super::server_keys;
 use super::stream::StreamDefaults;
 use super::stream_keys::STREAM_KEYS;
@@ -111,6 +111,40 @@ impl Protocol {
     }
 }
 
+/// `delegation.token.*`
+#[derive(Clone, PartialEq, Eq)]
+pub struct TokenSettings {
+    /// `None`: there are no tokens.
+    pub secret: Option<String>,
+    pub max_lifetime_ms: i64,
+    pub expiry_ms: i64,
+    pub check_interval_ms: i64,
+}
+
+impl fmt::Debug for TokenSettings {
+    /// Without the secret.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "TokenSettings({})", if self.secret.is_some() { "on" } else { "off" })
+    }
+}
+
+/// `sasl.oauthbearer.*`
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct OauthSettings {
+    pub jwks_url: String,
+    pub jwks_ca: PathBuf,
+    pub refresh_ms: i64,
+    pub retry_ms: i64,
+    pub retry_max_ms: i64,
+    /// Empty: anybody.
+    pub audience: Vec<String>,
+    /// Empty: anybody.
+    pub issuer: String,
+    pub skew_ms: i64,
+    pub scope_claim: String,
+    pub subject_claim: String,
+}
+
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum LogFormat {
     Human,
@@ -141,6 +175,9 @@ pub struct ServerSettings {
     pub ssl_client_auth: String,
     pub ssl_client_ca: PathBuf,
     pub ssl_principal_mapping_rules: String,
+    pub tokens: TokenSettings,
+    /// `None`: OAUTHBEARER is not one of the mechanisms.
+    pub oauth: Option<OauthSettings>,
     pub super_users: Vec<String>,
     pub allow_everyone_if_no_acl_found: bool,
     pub connections_max_reauth_ms: i64,
@@ -259,6 +296,13 @@ fn typed(given: &BTreeMap<&'static str, Text>) -> Result<ServerSettings, Box<Ref
         ssl_client_auth: from.text("ssl.client.auth"),
         ssl_client_ca: from.text("ssl.client.ca").into(),
         ssl_principal_mapping_rules: from.text("ssl.principal.mapping.rules"),
+        tokens: TokenSettings {
+            secret: from.address("delegation.token.secret.key"),
+            max_lifetime_ms: from.whole("delegation.token.max.lifetime.ms"),
+            expiry_ms: from.whole("delegation.token.expiry.time.ms"),
+            check_interval_ms: from.whole("delegation.token.expiry.check.interval.ms"),
+        },
+        oauth: from.oauth()?,
         super_users: from.super_users()?,
         allow_everyone_if_no_acl_found: from.bool("allow.everyone.if.no.acl.found"),
         connections_max_reauth_ms: from.whole("connections.max.reauth.ms"),
@@ -329,8 +373,14 @@ fn typed(given: &BTreeMap<&'static str, Text>) -> Result<ServerSettings, Box<Ref
         },
         log_level: from.text("log.level"),
         stream_defaults: from.stream_defaults(),
-        given: given.iter().map(|(name, text)| (*name, (text.value.clone(), text.origin.clone()))).collect(),
+        given: given.iter().map(|(name, text)| (*name, (shown(name, &text.value), text.origin.clone()))).collect(),
     })
+}
+
+/// A text as others may see it.
+fn shown(name: &str, value: &str) -> String {
+    let secret = server_keys::named(name).is_some_and(|key| key.kind == Kind::Secret);
+    if secret { "(hidden)".into() } else { value.to_owned() }
 }
 
 /// The text of each key, judged before; or its default.
@@ -475,6 +525,40 @@ impl Texts<'_> {
             }
         }
         Ok(listeners)
+    }
+
+    /// What is asked of tokens of OAUTHBEARER, if they are taken. As in Kafka 4.4, that anybody's are has to be said.
+    fn oauth(&self) -> Result<Option<OauthSettings>, Box<Refusal>> {
+        let mechanisms = "sasl.enabled.mechanisms";
+        if !self.list(mechanisms).iter().any(|name| name == "OAUTHBEARER") {
+            return Ok(None);
+        }
+        let (url, issuer) = ("sasl.oauthbearer.jwks.endpoint.url", "sasl.oauthbearer.expected.issuer");
+        let jwks_url = self.text(url);
+        if !["file:/", "http://", "https://"].iter().any(|scheme| jwks_url.starts_with(scheme)) {
+            let why = "OAUTHBEARER needs the keys that sign tokens, at a file:, http: or https: address".into();
+            return Err(self.refuse(url, &jwks_url, why));
+        }
+        let audience = self.list("sasl.oauthbearer.expected.audience");
+        let needed = |given: bool, key: &'static str, unless: &'static str| match given || self.bool(unless) {
+            true => Ok(()),
+            false => Err(self.refuse(key, "", format!("OAUTHBEARER needs it, unless {unless} is true"))),
+        };
+        let unless = "sasl.oauthbearer.allow.unverified.audience";
+        needed(!audience.is_empty(), "sasl.oauthbearer.expected.audience", unless)?;
+        needed(!self.text(issuer).is_empty(), issuer, "sasl.oauthbearer.allow.unverified.issuer")?;
+        Ok(Some(OauthSettings {
+            jwks_url,
+            jwks_ca: self.text("sasl.oauthbearer.jwks.endpoint.ca").into(),
+            refresh_ms: self.whole("sasl.oauthbearer.jwks.endpoint.refresh.ms"),
+            retry_ms: self.whole("sasl.oauthbearer.jwks.endpoint.retry.backoff.ms"),
+            retry_max_ms: self.whole("sasl.oauthbearer.jwks.endpoint.retry.backoff.max.ms"),
+            audience,
+            issuer: self.text(issuer),
+            skew_ms: self.whole("sasl.oauthbearer.clock.skew.seconds").saturating_mul(1000),
+            scope_claim: self.text("sasl.oauthbearer.scope.claim.name"),
+            subject_claim: self.text("sasl.oauthbearer.sub.claim.name"),
+        }))
     }
 
     /// `User:name;User:name`, as in Kafka.

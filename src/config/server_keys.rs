@@ -4,6 +4,8 @@
 //!
 //! Declarations only: texts are gathered by `cli` and typed by [`super::server`].
 
+mod security;
+
 use std::sync::LazyLock;
 
 use super::keys::{Effect, Key, Kind, Scope, Section, Unit};
@@ -73,86 +75,6 @@ const OWN: &[Key] = &[
         whole(0, INT, Unit::Count),
         "1",
         "The number Kafka clients know this server by.",
-    ),
-    // ── security
-    key(
-        "listener.security.protocol.map",
-        Section::Security,
-        Kind::Text,
-        "",
-        "What each listener asks of clients: NAME:PROTOCOL, comma-separated. PLAINTEXT, SASL_PLAINTEXT, SSL and SASL_SSL \
-         are known. A listener that bears the \
-         name of a protocol needs no entry; others are PLAINTEXT. As soon as one asks who is there, nobody may do what \
-         no access rule allows, on any listener, but super.users.",
-    ),
-    key(
-        "sasl.enabled.mechanisms",
-        Section::Security,
-        Kind::ListOf(&["PLAIN", "SCRAM-SHA-256", "SCRAM-SHA-512"]),
-        "SCRAM-SHA-256,SCRAM-SHA-512,PLAIN",
-        "How Kafka clients may say who they are, where a listener asks.",
-    ),
-    key(
-        "sasl.users.file",
-        Section::Security,
-        Kind::Text,
-        "",
-        "A file of users for SASL, name=password a line, # for comments. Passwords are salted at start and then forgotten. \
-         A user who is set by an administrator (AlterUserScramCredentials) hides the one of the file.",
-    ),
-    key(
-        "ssl.certificate",
-        Section::Security,
-        Kind::Text,
-        "",
-        "A PEM file: the certificate that listeners with TLS show, and those between it and its root. It is read again \
-         within ten seconds when it has changed, and so are the key and the client CA.",
-    ),
-    key("ssl.key", Section::Security, Kind::Text, "", "A PEM file: the private key of ssl.certificate, not encrypted."),
-    key(
-        "ssl.client.auth",
-        Section::Security,
-        Kind::OneOf(&["none", "requested", "required"]),
-        "none",
-        "Whether clients show a certificate on SSL listeners. Who shows one is known by its subject; as soon as certificates \
-         are asked for, nobody may do what no access rule allows.",
-    ),
-    key(
-        "ssl.client.ca",
-        Section::Security,
-        Kind::Text,
-        "",
-        "A PEM file: the certificates of those who sign clients' certificates.",
-    ),
-    key(
-        "ssl.principal.mapping.rules",
-        Section::Security,
-        Kind::Text,
-        "DEFAULT",
-        "How a user's name is made of a certificate's subject. RULE:pattern/replacement/[LU] and DEFAULT, \
-         comma-separated; the first that fits decides (KIP-371).",
-    ),
-    key("super.users", Section::Security, Kind::Text, "", "Who may do everything: User:name, separated by semicolons."),
-    key(
-        "allow.everyone.if.no.acl.found",
-        Section::Security,
-        Kind::Bool,
-        "false",
-        "Whether everybody who is known may do what no access rule is about.",
-    ),
-    key(
-        "connections.max.reauth.ms",
-        Section::Security,
-        whole(0, MAX, Unit::Ms),
-        "0",
-        "How long a client stays known before it has to say anew who it is (KIP-368). 0: as long as it is connected.",
-    ),
-    key(
-        "connection.failed.authentication.delay.ms",
-        Section::Security,
-        whole(0, 60_000, Unit::Ms),
-        "100",
-        "How long a client that could not prove who it is waits for the answer.",
     ),
     // ── new streams
     key(
@@ -628,14 +550,15 @@ const OWN: &[Key] = &[
 ];
 
 static ALL: LazyLock<Vec<Key>> = LazyLock::new(|| {
-    let mut all = OWN.to_vec();
+    let own: Vec<Key> = OWN.iter().chain(security::KEYS).copied().collect();
+    let mut all = own.clone();
     for stream in STREAM_KEYS {
         if let Some(name) = stream.server_key {
             let section = Section::StreamDefaults;
             all.push(Key { name, section, scope: Scope::Server, live: false, server_key: None, ..*stream });
         }
     }
-    all.sort_by_key(|key| (key.section, OWN.iter().position(|own| own.name == key.name), key.name));
+    all.sort_by_key(|key| (key.section, own.iter().position(|own| own.name == key.name), key.name));
     all
 });
 

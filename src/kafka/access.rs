@@ -25,6 +25,16 @@ pub fn transaction(name: &str) -> Resource<'_> {
     Resource { kind: Kind::Transaction, name }
 }
 
+/// A delegation token, by its id.
+pub fn token(id: &str) -> Resource<'_> {
+    Resource { kind: Kind::Token, name: id }
+}
+
+/// Somebody whose delegation tokens are asked for, with the type: `User:alice`.
+pub fn user(principal: &str) -> Resource<'_> {
+    Resource { kind: Kind::User, name: principal }
+}
+
 /// What one client may do, for as long as one request takes.
 #[derive(Debug)]
 pub struct Access(Option<Asker>);

@@ -302,6 +302,15 @@ impl Conn {
     }
 }
 
+/// Whether delegation tokens may be asked for on a connection: by who has said who they are, and not by a token (KIP-48).
+pub fn may_ask_for_tokens(conn: &Conn) -> bool {
+    let login = conn.login();
+    match login.is_needed() {
+        true => !login.is_by_token(),
+        false => conn.certified.is_some(),
+    }
+}
+
 /// The address a client is given to connect to.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Advertised {

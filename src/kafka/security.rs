@@ -8,19 +8,25 @@ use std::net::IpAddr;
 use std::sync::Arc;
 
 use arc_swap::ArcSwap;
+use base64::Engine as _;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 
 use crate::auth::Principal;
-use crate::auth::machine::{Auth, Command, Reply, State};
+use crate::auth::jwt::Bearer;
+use crate::auth::machine::{Auth, Command, Reply, Scratch, State};
 use crate::auth::rules::Policy;
 use crate::auth::scram::{Credential, MIN_ITERATIONS, Mechanism};
 use crate::chance::Chance;
-use crate::config::server::ServerSettings;
+use crate::config::server::{ServerSettings, TokenSettings};
 use crate::engine::catalog::Kind;
 use crate::engine::ledgers::{Effects, Ledger};
 use crate::engine::{Engine, Error};
+use crate::ids::Timestamp;
 use crate::kafka::access::Access;
+use crate::kafka::jwks::Jwks;
 use crate::kafka::ledgers;
-use crate::kafka::sasl::{Method, Users};
+use crate::kafka::sasl::{Method, TokenLogin, Users};
+use crate::kafka::tokens::Tokens;
 
 /// The stream whose only log credentials and rules are folded from.
 pub const STREAM: &str = "__auth";
@@ -37,6 +43,8 @@ pub struct Settings {
     pub session_ms: i64,
     /// `connection.failed.authentication.delay.ms`
     pub failure_delay_ms: u64,
+    /// `delegation.token.*`; without a secret there are none.
+    pub tokens: Option<TokenSettings>,
 }
 
 impl Settings {
@@ -53,6 +61,7 @@ impl Settings {
             methods: settings.sasl_mechanisms.iter().filter_map(|name| Method::of(name)).collect(),
             session_ms: settings.connections_max_reauth_ms,
             failure_delay_ms: u64::try_from(settings.failed_authentication_delay_ms).unwrap_or(0),
+            tokens: Some(settings.tokens.clone()),
         }
     }
 }
@@ -64,6 +73,10 @@ pub struct Security {
     /// Users of the configuration, by name and mechanism.
     configured: BTreeMap<(String, Mechanism), Credential>,
     secret: [u8; 32],
+    /// `None`: there are no delegation tokens.
+    pub tokens: Option<Tokens>,
+    /// `None`: tokens of OAuth are not taken.
+    oauth: Option<Arc<Jwks>>,
     chance: Chance,
 }
 
@@ -72,7 +85,13 @@ impl Security {
     pub fn off() -> Security {
         let (state, configured) = (Arc::default(), BTreeMap::new());
         let settings = Settings::default();
-        Security { settings, state, ledger: None, configured, secret: [0; 32], chance: Chance::System }
+        let (ledger, secret, tokens, oauth, chance) = (None, [0; 32], None, None, Chance::System);
+        Security { settings, state, ledger, configured, secret, tokens, oauth, chance }
+    }
+
+    /// The same, with tokens of OAuth.
+    pub fn with_oauth(self, jwks: Arc<Jwks>) -> Security {
+        Security { oauth: Some(jwks), ..self }
     }
 
     /// Folds credentials and rules from their log, which is made if it is not there. `users`: name and password.
@@ -88,7 +107,9 @@ impl Security {
             }
         };
         let secret = *engine.secret();
-        let ledger = Ledger::open(engine, log, (), Box::new(publish), Effects::none()).await?;
+        let scratch = settings.tokens.as_ref().map(|tokens| Scratch { sweep_ms: tokens.check_interval_ms });
+        let scratch = scratch.unwrap_or_default();
+        let ledger = Ledger::open(engine, log, scratch, Box::new(publish), Effects::none()).await?;
         let mut configured = BTreeMap::new();
         for (name, password) in users {
             for mechanism in Mechanism::ALL {
@@ -98,7 +119,9 @@ impl Security {
                 configured.insert((name.clone(), mechanism), credential);
             }
         }
-        Ok(Security { settings, state, ledger: Some(ledger), configured, secret, chance: Chance::System })
+        let tokens = settings.tokens.as_ref().and_then(Tokens::of);
+        let (ledger, oauth, chance) = (Some(ledger), None, Chance::System);
+        Ok(Security { settings, state, ledger, configured, secret, tokens, oauth, chance })
     }
 
     /// Credentials and rules as they are durable now.
@@ -109,6 +132,11 @@ impl Security {
     /// `None`: nothing is kept here.
     pub async fn ask(&self, command: Command) -> Option<Result<Reply, Error>> {
         Some(self.ledger.as_ref()?.ask(command).await)
+    }
+
+    /// An id that nobody had: 22 characters, as Kafka's.
+    pub fn new_token_id(&self) -> String {
+        URL_SAFE_NO_PAD.encode(self.chance.draw_u128().to_be_bytes())
     }
 
     /// Something nobody can guess, for a login.
@@ -146,5 +174,18 @@ impl Users for Security {
             // As long as for somebody who is there.
             None => Credential::of_nobody(Mechanism::Sha256, &self.secret, user).fits_password(password),
         }
+    }
+
+    fn token(&self, mechanism: Mechanism, id: &str, now: Timestamp) -> Option<(Credential, TokenLogin)> {
+        let tokens = self.tokens.as_ref()?;
+        let state = self.state.load();
+        let (id, token) = state.tokens.get_key_value(id).filter(|(_, token)| !token.is_expired(now))?;
+        let salt = || Credential::of_nobody(mechanism, &self.secret, id).salt;
+        let login = TokenLogin { owner: token.owner_name().to_owned(), expires: token.expires.min(token.latest) };
+        Some((tokens.credential(mechanism, id, salt), login))
+    }
+
+    fn bearer(&self, token: &str, now: Timestamp) -> Option<Bearer> {
+        self.oauth.as_ref()?.judge(token, now)
     }
 }

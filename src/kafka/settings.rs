@@ -90,7 +90,7 @@ impl What {
     }
 
     pub fn is_secret(self) -> bool {
-        matches!(self, What::Foreign(foreign) if foreign.is_secret())
+        self.kind() == PASSWORD
     }
 
     /// What it means, and, where it means nothing here, why.
@@ -213,6 +213,7 @@ pub const SHORT: i8 = 4;
 pub const LONG: i8 = 5;
 pub const DOUBLE: i8 = 6;
 pub const LIST: i8 = 7;
+pub const PASSWORD: i8 = 9;
 
 /// Kafka's type of a key (`ConfigDef.Type`).
 pub fn type_of(key: &Key) -> i8 {
@@ -226,7 +227,8 @@ pub fn type_of(key: &Key) -> i8 {
             }
         }
         Kind::Ratio { .. } => DOUBLE,
-        Kind::ListOf(_) | Kind::Replicas | Kind::Listeners => LIST,
+        Kind::ListOf(_) | Kind::Texts | Kind::Replicas | Kind::Listeners => LIST,
+        Kind::Secret => PASSWORD,
         Kind::Text | Kind::OneOf(_) | Kind::Address | Kind::Directory => STRING,
     }
 }

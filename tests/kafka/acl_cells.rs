@@ -38,10 +38,14 @@ pub const CLUSTER_ACTION: i8 = 9;
 pub const DESCRIBE_CONFIGS: i8 = 10;
 pub const ALTER_CONFIGS: i8 = 11;
 pub const IDEMPOTENT_WRITE: i8 = 12;
+pub const CREATE_TOKENS: i8 = 13;
+pub const DESCRIBE_TOKENS: i8 = 14;
 pub const TOPIC: i8 = 2;
 pub const GROUP: i8 = 3;
 pub const CLUSTER: i8 = 4;
 pub const TXN: i8 = 5;
+pub const TOKEN: i8 = 6;
+pub const USER: i8 = 7;
 pub const LITERAL: i8 = 3;
 pub const PREFIXED: i8 = 4;
 pub const DENY: i8 = 2;
@@ -454,6 +458,15 @@ pub fn cells() -> Vec<Cell> {
             ]),
             |a| a.results[0].error_code,
             [(29, TOPIC, "t", ALTER)]
+        ),
+        cell!(
+            "CreateDelegationToken for somebody else",
+            3,
+            CreateDelegationTokenRequest::default()
+                .with_owner_principal_type(Some(text("User")))
+                .with_owner_principal_name(Some(text("bob"))),
+            |a| a.error_code,
+            [(65, USER, "User:bob", CREATE_TOKENS)]
         ),
         cell!(
             "DescribeUserScramCredentials",

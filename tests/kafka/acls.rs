@@ -11,8 +11,8 @@ use super::acl_cells::*;
 use super::harness::{Client, Server, server, text};
 use super::sasl::{plain, secured};
 
-/// What refusals are called: of a topic, a group, the cluster, a transactional id.
-const REFUSALS: [i16; 4] = [29, 30, 31, 53];
+/// What refusals are called: of a topic, a group, the cluster, a transactional id, a delegation token.
+const REFUSALS: [i16; 5] = [29, 30, 31, 53, 65];
 
 struct World {
     server: Server,
@@ -77,10 +77,18 @@ impl World {
     }
 }
 
-/// Keys that anybody may ask for: what is served at all, logins, and a cluster's brokers.
-const OPEN: [&str; 4] = ["SaslHandshake", "ApiVersions", "SaslAuthenticate", "DescribeCluster"];
+/// Keys that anybody may ask for: what is served at all, logins, a cluster's brokers, and what is done to a delegation token
+/// by its secret.
+const OPEN: [&str; 6] = [
+    "SaslHandshake",
+    "ApiVersions",
+    "SaslAuthenticate",
+    "DescribeCluster",
+    "RenewDelegationToken",
+    "ExpireDelegationToken",
+];
 /// Keys that leave out what may not be seen.
-const LISTS: [&str; 2] = ["ListGroups", "ListTransactions"];
+const LISTS: [&str; 3] = ["ListGroups", "ListTransactions", "DescribeDelegationToken"];
 
 #[test]
 fn every_api_has_a_cell() {

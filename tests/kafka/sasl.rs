@@ -9,6 +9,7 @@ use interfluve::ids::Timestamp;
 use interfluve::kafka::cx::{Cx, Options};
 use interfluve::kafka::group::Settings as Groups;
 use interfluve::kafka::group::coordinator::Coordinator;
+use interfluve::kafka::jwks::Jwks;
 use interfluve::kafka::listen::{Listener, serve};
 use interfluve::kafka::sasl::Method;
 use interfluve::kafka::security::{Security, Settings};
@@ -30,26 +31,48 @@ pub const NOW: Timestamp = Timestamp(1_000_000);
 
 /// A server that asks who is there: `admin` may do everything, `alice` nothing.
 pub async fn secured(session_ms: i64) -> (Server, Clock) {
-    let settings = Settings {
+    asking(settings(session_ms), None, Arc::new(MemDisk::new())).await
+}
+
+pub fn settings(session_ms: i64) -> Settings {
+    Settings {
         enforced: true,
         policy: Policy { super_users: ["User:admin".to_owned()].into(), open_without_rules: false }.into(),
         methods: Method::ALL.to_vec(),
         session_ms,
         failure_delay_ms: 1,
-    };
+        tokens: None,
+    }
+}
+
+/// A listener that asks who is there.
+pub async fn asking(settings: Settings, jwks: Option<Arc<Jwks>>, disk: Arc<MemDisk>) -> (Server, Clock) {
     let mut listener = Listener::bind("test", "127.0.0.1:0", None).await.expect("a free port");
     listener.sasl = true;
-    listening(listener, settings, &[("admin", "adminsecret"), ("alice", "alicesecret")]).await
+    let users = [("admin", "adminsecret"), ("alice", "alicesecret"), ("bob", "bobsecret")];
+    listening_on(disk, listener, settings, &users, jwks).await
 }
 
 pub async fn listening(listener: Listener, settings: Settings, users: &[(&str, &str)]) -> (Server, Clock) {
-    let disk = Arc::new(MemDisk::new());
+    listening_on(Arc::new(MemDisk::new()), listener, settings, users, None).await
+}
+
+async fn listening_on(
+    disk: Arc<MemDisk>,
+    listener: Listener,
+    settings: Settings,
+    users: &[(&str, &str)],
+    jwks: Option<Arc<Jwks>>,
+) -> (Server, Clock) {
     let clock = Clock::manual(NOW);
     let opened = Engine::open(engine::Options::default(), disk, clock.clone(), Chance::System, Driver::Threads).await;
     let (engine, _) = opened.expect("an empty engine opens");
     let groups = Coordinator::open(engine.clone(), Groups::default()).await.expect("no groups open");
     let users: Vec<_> = users.iter().map(|(name, password)| (name.to_string(), password.to_string())).collect();
-    let security = Security::open(engine.clone(), settings, &users).await.expect("opened");
+    let mut security = Security::open(engine.clone(), settings, &users).await.expect("opened");
+    if let Some(jwks) = jwks {
+        security = security.with_oauth(jwks);
+    }
     let cx = Arc::new(Cx::new(engine.clone(), groups, Options::default()).secured(security));
     let address = listener.address().expect("bound");
     let (stop, stopping) = watch::channel(false);
@@ -73,7 +96,7 @@ pub async fn plain(client: &mut Client, user: &str, password: &str) -> i16 {
     token(client, 2, format!("\0{user}\0{password}").as_bytes()).await.0
 }
 
-async fn metadata(client: &mut Client) {
+pub async fn metadata(client: &mut Client) {
     client.ask(12, MetadataRequest::default()).await;
 }
 
@@ -91,7 +114,7 @@ async fn plain_by_every_version_opens_the_door() {
             )
             .await;
         let offered = handshake(&mut client, 1, "PLAIN").await;
-        assert_eq!((offered.error_code, offered.mechanisms.len()), (0, 3));
+        assert_eq!((offered.error_code, offered.mechanisms.len()), (0, 4));
         assert_eq!(token(&mut client, version, b"\0admin\0adminsecret").await, (0, vec![], 0));
         metadata(&mut client).await;
     }
@@ -164,10 +187,10 @@ async fn credentials_are_set_shown_used_and_removed() {
     let (server, _) = secured(0).await;
     let mut admin = server.client().await;
     assert_eq!(plain(&mut admin, "admin", "adminsecret").await, 0);
-    let salted = Mechanism::Sha256.salted(b"bobsecret", b"salt", 8192);
+    let salted = Mechanism::Sha256.salted(b"evesecret", b"salt", 8192);
     let set = |iterations| {
         let upsertion = ScramCredentialUpsertion::default()
-            .with_name(text("bob"))
+            .with_name(text("eve"))
             .with_mechanism(1)
             .with_iterations(iterations)
             .with_salt(bytes::Bytes::from_static(b"salt"))
@@ -180,15 +203,15 @@ async fn credentials_are_set_shown_used_and_removed() {
     let shown = admin.ask(0, DescribeUserScramCredentialsRequest::default().with_users(None)).await;
     assert_eq!(shown.results.len(), 1);
     let info = &shown.results[0].credential_infos[0];
-    assert_eq!((&*shown.results[0].user, info.mechanism, info.iterations), ("bob", 1, 8192));
-    let mut bob = server.client().await;
-    assert_eq!(plain(&mut bob, "bob", "bobsecret").await, 0);
+    assert_eq!((&*shown.results[0].user, info.mechanism, info.iterations), ("eve", 1, 8192));
+    let mut eve = server.client().await;
+    assert_eq!(plain(&mut eve, "eve", "evesecret").await, 0);
     let delete = || {
-        let deletion = ScramCredentialDeletion::default().with_name(text("bob")).with_mechanism(1);
+        let deletion = ScramCredentialDeletion::default().with_name(text("eve")).with_mechanism(1);
         AlterUserScramCredentialsRequest::default().with_deletions(vec![deletion])
     };
     assert_eq!(admin.ask(0, delete()).await.results[0].error_code, 0);
     assert_eq!(admin.ask(0, delete()).await.results[0].error_code, 91);
-    let mut bob = server.client().await;
-    assert_eq!(plain(&mut bob, "bob", "bobsecret").await, 58);
+    let mut eve = server.client().await;
+    assert_eq!(plain(&mut eve, "eve", "evesecret").await, 58);
 }

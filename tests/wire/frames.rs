@@ -176,7 +176,7 @@ fn the_goldens_cover_the_clients_and_the_apis() {
     let keys: BTreeSet<i16> = all.iter().map(|exchange| head(&exchange.asked).0).collect();
     // No client of these asks the oldest AlterConfigs or leader epochs of its own accord, and none was recorded while it
     // said who it is, administered more than topics or deleted offsets: those are served since later.
-    let security = [17, 29, 30, 31, 36, 50, 51];
+    let security = [17, 29, 30, 31, 36, 38, 39, 40, 41, 50, 51];
     let cluster = [34, 35, 43, 45, 46, 48, 49, 55, 57, 64, 74];
     let groups = [47];
     let unrecorded = [&[23, 33, 37, 75][..], &security, &cluster, &groups].concat();

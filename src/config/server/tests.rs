@@ -157,3 +157,29 @@ fn listeners_ask_what_their_names_or_the_map_say() {
     refused(&[("super.users", "alice")], "not User:name");
     assert_eq!(parse(&[("super.users", "User:a;User:b")]).expect("good").super_users, ["User:a", "User:b"]);
 }
+
+#[test]
+fn tokens_of_oauth_need_keys_and_somebody_they_are_for_and_from() {
+    let url = ("sasl.oauthbearer.jwks.endpoint.url", "https://issuer/keys");
+    let on = ("sasl.enabled.mechanisms", "PLAIN,OAUTHBEARER");
+    let (audience, issuer) =
+        (("sasl.oauthbearer.expected.audience", "a, b"), ("sasl.oauthbearer.expected.issuer", "me"));
+    let (any_audience, any_issuer) =
+        (("sasl.oauthbearer.allow.unverified.audience", "true"), ("sasl.oauthbearer.allow.unverified.issuer", "true"));
+    assert!(parse(&[url]).expect("good").oauth.is_none());
+    let oauth = parse(&[on, url, audience, issuer]).expect("good").oauth.expect("asked for");
+    assert_eq!((oauth.audience, oauth.skew_ms, oauth.refresh_ms), (vec!["a".into(), "b".into()], 30_000, 3_600_000));
+    assert!(parse(&[on, url, any_audience, any_issuer]).is_ok());
+    refused(&[on, audience, issuer], "OAUTHBEARER needs the keys that sign tokens");
+    refused(&[on, ("sasl.oauthbearer.jwks.endpoint.url", "ftp://x"), audience, issuer], "OAUTHBEARER needs the keys");
+    refused(&[on, url, issuer], "unless sasl.oauthbearer.allow.unverified.audience is true");
+    refused(&[on, url, audience, any_audience], "unless sasl.oauthbearer.allow.unverified.issuer is true");
+}
+
+#[test]
+fn a_secret_is_shown_nowhere() {
+    let settings = parse(&[("delegation.token.secret.key", "abcxyz")]).expect("good");
+    assert_eq!(settings.tokens.secret.as_deref(), Some("abcxyz"));
+    assert!(!format!("{settings:?}").contains("abcxyz"));
+    assert_eq!(parse(&[]).expect("good").tokens.secret, None);
+}

@@ -120,7 +120,7 @@ async fn change(cx: &Cx, user: String, set: Vec<Credential>, remove: Vec<Mechani
             Err(Refusal::new(Code::ResourceNotFound, why))
         }
         Some(Ok(Reply::Full)) => Err(Refusal::new(Code::PolicyViolation, "There are too many credentials")),
-        Some(Ok(Reply::Done | Reply::Allowed(_) | Reply::Forgotten(_))) => Ok(()),
+        Some(Ok(Reply::Done | Reply::Allowed(_) | Reply::Forgotten(_) | Reply::Token(_))) => Ok(()),
         Some(Err(error)) => Err(Refusal::from(&error)),
         None => Err(Refusal::new(Code::SecurityDisabled, "No credentials are kept here")),
     }

@@ -8,7 +8,7 @@ use std::sync::Arc;
 use super::{Answer, Api};
 use crate::kafka::cx::{Call, Conn, Cx};
 use crate::kafka::error::Code;
-use crate::kafka::sasl::{Refused, Said};
+use crate::kafka::sasl::{Refused, Said, bearer};
 use crate::kafka::wire::messages::sasl_authenticate::{SaslAuthenticateRequest, SaslAuthenticateResponse};
 
 pub struct SaslAuthenticate;
@@ -30,6 +30,7 @@ impl Api for SaslAuthenticate {
                     Refused::Credentials => {
                         (Code::SaslAuthenticationFailed, "Authentication failed: invalid credentials")
                     }
+                    Refused::Bearer => (Code::SaslAuthenticationFailed, bearer::INVALID_TOKEN),
                 };
                 let error_message = Some(why.to_owned());
                 SaslAuthenticateResponse { error_code: code.wire(), error_message, ..Default::default() }

@@ -21,7 +21,7 @@ impl Api for SaslHandshake {
         let enabled = &cx.security.settings.methods;
         let code = match call.conn.login().choose(&request.mechanism, call.version, enabled) {
             Ok(()) => Code::None,
-            Err(Refused::Credentials) => Code::UnsupportedSaslMechanism,
+            Err(Refused::Credentials | Refused::Bearer) => Code::UnsupportedSaslMechanism,
             Err(Refused::State) => Code::IllegalSaslState,
         };
         let mechanisms = match code {

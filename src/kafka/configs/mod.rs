@@ -12,10 +12,9 @@ use std::sync::LazyLock;
 use crate::config::keys::{Effect, Key, Kind, Numbers, Scope, Section, Unit};
 use crate::config::server_keys;
 use crate::kafka::error::{Code, Refusal};
-use crate::kafka::settings::{self, BOOLEAN, DOUBLE, INT, LIST, LONG, SHORT, STRING};
+use crate::kafka::settings::{self, BOOLEAN, DOUBLE, INT, LIST, LONG, PASSWORD, SHORT, STRING};
 
 pub const CLASS: i8 = 8;
-pub const PASSWORD: i8 = 9;
 
 /// A setting of Kafka's broker that changes nothing here.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -6,9 +6,12 @@
 //! known ── SaslHandshake again, same mechanism, same user ──► known anew (KIP-368)
 //! ```
 
+pub mod bearer;
+
 use bytes::Bytes;
 
 use crate::auth::Principal;
+use crate::auth::jwt::Bearer;
 use crate::auth::scram::{Credential, Exchange, First, Mechanism};
 use crate::ids::Timestamp;
 
@@ -20,13 +23,17 @@ pub struct Login {
     mechanism: Option<Method>,
     principal: Option<Principal>,
     expires: Option<Timestamp>,
+    by_token: bool,
     raw: bool,
 }
 
 enum State {
     Nothing,
     Chosen(Method),
-    Proof(Box<Exchange>),
+    /// A proof is waited for; with the delegation token that it is to prove, if it is one.
+    Proof(Box<Exchange>, Option<TokenLogin>),
+    /// A token of OAuth was not taken, and the client has been told so.
+    Rebuffed,
     Known,
     Failed,
 }
@@ -37,7 +44,8 @@ impl std::fmt::Debug for State {
         f.write_str(match self {
             State::Nothing => "Nothing",
             State::Chosen(_) => "Chosen",
-            State::Proof(_) => "Proof",
+            State::Proof(..) => "Proof",
+            State::Rebuffed => "Rebuffed",
             State::Known => "Known",
             State::Failed => "Failed",
         })
@@ -49,15 +57,18 @@ impl std::fmt::Debug for State {
 pub enum Method {
     Plain,
     Scram(Mechanism),
+    OauthBearer,
 }
 
 impl Method {
-    pub const ALL: [Method; 3] = [Method::Plain, Method::Scram(Mechanism::Sha256), Method::Scram(Mechanism::Sha512)];
+    pub const ALL: [Method; 4] =
+        [Method::Plain, Method::Scram(Mechanism::Sha256), Method::Scram(Mechanism::Sha512), Method::OauthBearer];
 
     pub fn name(self) -> &'static str {
         match self {
             Method::Plain => "PLAIN",
             Method::Scram(mechanism) => mechanism.name(),
+            Method::OauthBearer => "OAUTHBEARER",
         }
     }
 
@@ -71,6 +82,17 @@ pub trait Users {
     /// What the user can be known by; somebody who fits no proof, if there is no such user.
     fn credential(&self, mechanism: Mechanism, user: &str) -> Credential;
     fn has_password(&self, user: &str, password: &str) -> bool;
+    /// What the delegation token of this id can be known by, if it is good now. Ids are no secret.
+    fn token(&self, mechanism: Mechanism, id: &str, now: Timestamp) -> Option<(Credential, TokenLogin)>;
+    /// Whose token of OAuth this is, if it is good now.
+    fn bearer(&self, token: &str, now: Timestamp) -> Option<Bearer>;
+}
+
+/// As whom a delegation token logs in, and until when.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct TokenLogin {
+    pub owner: String,
+    pub expires: Timestamp,
 }
 
 /// What may not be done now.
@@ -87,6 +109,8 @@ pub enum Refused {
     /// No mechanism was chosen.
     State,
     Credentials,
+    /// A token of OAuth.
+    Bearer,
 }
 
 /// What is said to a token.
@@ -103,7 +127,8 @@ const SASL_AUTHENTICATE: i16 = 36;
 
 impl Login {
     pub fn new(needed: bool) -> Login {
-        Login { needed, state: State::Nothing, mechanism: None, principal: None, expires: None, raw: false }
+        let state = State::Nothing;
+        Login { needed, state, mechanism: None, principal: None, expires: None, by_token: false, raw: false }
     }
 
     pub fn principal(&self) -> Option<&Principal> {
@@ -122,6 +147,11 @@ impl Login {
         matches!(self.state, State::Failed)
     }
 
+    /// Whether it was a delegation token that said who is there.
+    pub fn is_by_token(&self) -> bool {
+        self.by_token
+    }
+
     /// Whether the next frame is a bare token.
     pub fn is_raw(&self) -> bool {
         self.raw
@@ -136,7 +166,9 @@ impl Login {
             State::Known if self.expires.is_some_and(|at| at <= now) => Err(Barred::Expired),
             State::Known => Ok(()),
             _ if key == API_VERSIONS => Ok(()),
-            State::Nothing | State::Chosen(_) | State::Proof(_) | State::Failed => Err(Barred::Unknown),
+            State::Nothing | State::Chosen(_) | State::Proof(..) | State::Rebuffed | State::Failed => {
+                Err(Barred::Unknown)
+            }
         }
     }
 
@@ -171,48 +203,77 @@ impl Login {
         now: Timestamp,
         session_ms: i64,
     ) -> Result<Said, Refused> {
-        let said = match std::mem::replace(&mut self.state, State::Failed) {
+        match std::mem::replace(&mut self.state, State::Failed) {
             State::Chosen(Method::Plain) => {
                 let user = plain(token).filter(|(user, password)| users.has_password(user, password));
                 let (user, _) = user.ok_or(Refused::Credentials)?;
-                self.known(user, now, session_ms)?;
-                Bytes::new()
+                self.known(user, None, now, session_ms, Bytes::new())
             }
             State::Chosen(Method::Scram(mechanism)) => {
                 let first = First::parse(token).map_err(|_| Refused::Credentials)?;
-                if first.by_token {
+                let (credential, by_token) = match first.by_token {
+                    true => {
+                        let found = users.token(mechanism, &first.user, now).ok_or(Refused::Credentials)?;
+                        (found.0, Some(found.1))
+                    }
+                    false => (users.credential(mechanism, &first.user), None),
+                };
+                let (challenge, exchange) = first.challenge(credential, nonce);
+                self.state = State::Proof(Box::new(exchange), by_token);
+                Ok(Said { bytes: challenge.into(), lifetime_ms: 0 })
+            }
+            State::Proof(exchange, by_token) => {
+                let last = exchange.finish(token).map_err(|_| Refused::Credentials)?;
+                let said = match &by_token {
+                    None => self.known(exchange.user(), None, now, session_ms, last.into())?,
+                    Some(token) => self.known(&token.owner, Some(token.expires), now, session_ms, last.into())?,
+                };
+                self.by_token = by_token.is_some();
+                Ok(said)
+            }
+            State::Chosen(Method::OauthBearer) => {
+                let first = bearer::First::parse(token).ok_or(Refused::Credentials)?;
+                let Some(Bearer { user, expires }) = users.bearer(first.token, now) else {
+                    self.state = State::Rebuffed;
+                    let bytes = Bytes::from_static(bearer::INVALID_TOKEN.as_bytes());
+                    return Ok(Said { bytes, lifetime_ms: 0 });
+                };
+                if first.authorization.is_some_and(|name| name != user) {
                     return Err(Refused::Credentials);
                 }
-                let credential = users.credential(mechanism, &first.user);
-                let (challenge, exchange) = first.challenge(credential, nonce);
-                self.state = State::Proof(Box::new(exchange));
-                return Ok(Said { bytes: challenge.into(), lifetime_ms: 0 });
+                self.known(&user, Some(expires), now, session_ms, Bytes::new())
             }
-            State::Proof(exchange) => {
-                let last = exchange.finish(token).map_err(|_| Refused::Credentials)?;
-                self.known(exchange.user(), now, session_ms)?;
-                last.into()
-            }
+            State::Rebuffed => Err(Refused::Bearer),
             State::Nothing if !self.needed => {
                 self.state = State::Nothing;
-                return Err(Refused::State);
+                Err(Refused::State)
             }
-            State::Nothing | State::Known | State::Failed => return Err(Refused::State),
-        };
-        Ok(Said { bytes: said, lifetime_ms: session_ms })
+            State::Nothing | State::Known | State::Failed => Err(Refused::State),
+        }
     }
 
-    fn known(&mut self, user: &str, now: Timestamp, session_ms: i64) -> Result<(), Refused> {
+    /// Somebody has proved to be `user`, by something that is good `until` then.
+    fn known(
+        &mut self,
+        user: &str,
+        until: Option<Timestamp>,
+        now: Timestamp,
+        session_ms: i64,
+        bytes: Bytes,
+    ) -> Result<Said, Refused> {
         let principal = Principal::user(user);
         // Who comes again comes as the one they were.
         if self.principal.as_ref().is_some_and(|before| *before != principal) {
             return Err(Refused::Credentials);
         }
+        let session = (session_ms > 0).then(|| now.plus_ms(session_ms));
         self.principal = Some(principal);
-        self.expires = (session_ms > 0).then(|| now.plus_ms(session_ms));
+        self.expires = [session, until].into_iter().flatten().min();
+        self.by_token = false;
         self.state = State::Known;
         self.raw = false;
-        Ok(())
+        let lifetime_ms = self.expires.map_or(0, |at| at.0.saturating_sub(now.0).max(0));
+        Ok(Said { bytes, lifetime_ms })
     }
 }
 

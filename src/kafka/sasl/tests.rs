@@ -18,6 +18,15 @@ impl Users for One {
     fn has_password(&self, user: &str, password: &str) -> bool {
         (user, password) == ("user", "pencil") || (user, password) == ("other", "pen")
     }
+
+    fn token(&self, mechanism: Mechanism, id: &str, now: Timestamp) -> Option<(Credential, TokenLogin)> {
+        let login = TokenLogin { owner: "owner".into(), expires: NOW.plus_ms(500) };
+        (id == "user" && now <= login.expires).then(|| (self.credential(mechanism, "user"), login))
+    }
+
+    fn bearer(&self, token: &str, _: Timestamp) -> Option<Bearer> {
+        (token == "a.good-1_token").then(|| Bearer { user: "joe".into(), expires: NOW.plus_ms(700) })
+    }
 }
 
 const NOW: Timestamp = Timestamp(1000);
@@ -147,4 +156,99 @@ fn what_is_printed_of_a_login_has_no_secret() {
     for text in [format!("{login:?}"), format!("{scram:?}")] {
         assert!(!text.contains("pencil") && !text.contains("W22Z"), "{text}");
     }
+}
+
+/// RFC 7677's exchange, by somebody who says that it is by token.
+fn scram_by_token(login: &mut Login, session_ms: i64) -> Result<Said, Refused> {
+    let first = "n=user,r=rOprNGfwEbeRWgbNEkqO,tokenauth=true";
+    let challenge = say(login, format!("n,,{first}").as_bytes(), session_ms)?;
+    let challenge = String::from_utf8(challenge.bytes.to_vec()).expect("text");
+    let last = "c=biws,r=rOprNGfwEbeRWgbNEkqO%hvYDpWUa2RaTCAfuxFIlj)hNlF$k0";
+    let salt = STANDARD.decode("W22ZaJ0SNY7soEsUEjb6gQ==").expect("base64");
+    let mechanism = Mechanism::Sha256;
+    let salted = mechanism.salted(b"pencil", &salt, 4096);
+    let key = mechanism.hmac(&salted, &[b"Client Key"]);
+    let stored = Credential::of_password(mechanism, "pencil", salt.into(), 4096).stored_key;
+    let signature = mechanism.hmac(&stored, &[format!("{first},{challenge},{last}").as_bytes()]);
+    let proof: Vec<u8> = key.iter().zip(&signature).map(|(a, b)| a ^ b).collect();
+    say(login, format!("{last},p={}", STANDARD.encode(proof)).as_bytes(), session_ms)
+}
+
+#[test]
+fn a_delegation_token_logs_in_as_its_owner_until_it_expires() {
+    for (session_ms, lifetime_ms) in [(0, 500), (2000, 500), (300, 300)] {
+        let mut login = chosen("SCRAM-SHA-256");
+        assert_eq!(scram_by_token(&mut login, session_ms).expect("known").lifetime_ms, lifetime_ms);
+        assert_eq!(login.principal().map(Principal::as_str), Some("User:owner"));
+        assert!(login.is_by_token());
+        let end = NOW.plus_ms(lifetime_ms);
+        assert_eq!((login.gate(3, end.plus_ms(-1)), login.gate(3, end)), (Ok(()), Err(Barred::Expired)));
+    }
+}
+
+#[test]
+fn a_delegation_token_that_is_not_there_or_too_old_is_refused() {
+    let mut login = chosen("SCRAM-SHA-256");
+    assert_eq!(say(&mut login, b"n,,n=other,r=abc,tokenauth=true", 0), Err(Refused::Credentials));
+    let mut login = chosen("SCRAM-SHA-256");
+    let first = b"n,,n=user,r=abc,tokenauth=true";
+    assert_eq!(login.token(first, &One, "x", NOW.plus_ms(501), 0), Err(Refused::Credentials));
+    assert!(login.has_failed());
+}
+
+fn oauth(message: &str) -> (Login, Result<Said, Refused>) {
+    let mut login = chosen("OAUTHBEARER");
+    let said = say(&mut login, message.replace('^', "\x01").as_bytes(), 0);
+    (login, said)
+}
+
+#[test]
+fn a_bearer_is_who_the_token_says_until_it_expires() {
+    for message in [
+        "n,,^auth=Bearer a.good-1_token^^",
+        "n,a=joe,^auth=bearer   a.good-1_token^^",
+        "n,,^scope=a b^auth=BEARER a.good-1_token^traceId=1^^",
+    ] {
+        let (login, said) = oauth(message);
+        assert_eq!(said, Ok(Said { bytes: Bytes::new(), lifetime_ms: 700 }), "{message}");
+        assert_eq!(login.principal().map(Principal::as_str), Some("User:joe"));
+        assert_eq!(login.gate(3, NOW.plus_ms(700)), Err(Barred::Expired));
+        assert!(!login.is_by_token());
+    }
+}
+
+#[test]
+fn a_bearers_message_that_is_none_ends_the_login() {
+    for message in [
+        "",
+        "n,,^^",
+        "n,,",
+        "y,,^auth=Bearer a.good-1_token^^",
+        "n,,^auth=Bearer a.good-1_token^",
+        "n,,^auth=Basic a.good-1_token^^",
+        "n,,^auth=Bearer ^^",
+        "n,,^auth=Bearer a b^^",
+        "n,,^auth=Bearer a/b^^",
+        "n,,^auth=Bearer a.good-1_token^auth=Bearer a.good-1_token^^",
+        "n,,^a1=x^auth=Bearer a.good-1_token^^",
+        "n,,^scope=^auth=Bearer a.good-1_token^^",
+        "n,a=ann,^auth=Bearer a.good-1_token^^",
+        "n,b=joe,^auth=Bearer a.good-1_token^^",
+    ] {
+        let (login, said) = oauth(message);
+        assert_eq!(said, Err(Refused::Credentials), "{message}");
+        assert!(login.has_failed() && login.principal().is_none());
+    }
+}
+
+#[test]
+fn a_bearer_whose_token_is_not_taken_is_told_so_twice() {
+    let (mut login, said) = oauth("n,,^auth=Bearer a.bad.token^^");
+    assert_eq!(&said.expect("an answer").bytes[..], b"{\"status\":\"invalid_token\"}");
+    assert!(!login.has_failed() && !login.is_known());
+    assert_eq!(say(&mut login, b"\x01", 0), Err(Refused::Bearer));
+    assert!(login.has_failed());
+    // A second chance is a new connection.
+    let (mut login, _) = oauth("n,,^auth=Bearer a.bad.token^^");
+    assert_eq!(say(&mut login, b"n,,\x01auth=Bearer a.good-1_token\x01\x01", 0), Err(Refused::Bearer));
 }
