@@ -14,7 +14,7 @@ RESULTS = pathlib.Path(os.environ.get("COMPAT_CACHE", COMPAT / ".cache")) / "res
 PAGE = COMPAT.parent / "docs" / "compatibility.md"
 KAFKA = ["java-4", "java-3.9", "kcat", "confluent-kafka-python", "franz-go", "kafkajs"]
 # Programs built on a client: each has behaviours of its own, so they stand in a list and not in the matrix.
-FRAMEWORKS = ["kafka-streams", "kafka-connect", "mirror-maker", "spring-kafka"]
+FRAMEWORKS = ["kafka-streams", "kafka-connect", "mirror-maker", "spring-kafka", "flink"]
 KINESIS = ["boto3", "aws-cli", "aws-sdk-go-v2", "aws-sdk-js-v3"]
 
 
