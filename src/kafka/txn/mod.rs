@@ -238,7 +238,8 @@ impl Turn<'_> {
         }
         let Some(known) = self.state.get(&init.id) else {
             // What a producer says it is counts for nothing when nobody remembers it (its id may have expired).
-            return self.start(ticket, &init, Producer { id: init.fresh, epoch: 0 });
+            let producer = Producer { id: init.fresh, epoch: 0 };
+            return self.start(ticket, &Init { expected: None, ..init }, producer);
         };
         let current = known.producer;
         let before = self.scratch.before.get(&init.id).copied();

@@ -56,6 +56,16 @@ const fn p(id: i64, epoch: i16) -> Producer {
     Producer { id, epoch }
 }
 
+/// Some clients (segmentio's of Go) say producer 0 of epoch 0 where they mean that they have none.
+#[test]
+fn what_a_new_id_claimed_to_be_is_not_taken_for_a_lost_answer_later() {
+    let mut bench = bench();
+    assert_eq!(init_as(&mut bench, 7, Some(p(0, 0))), Ok(p(7, 0)));
+    assert_eq!(init_as(&mut bench, 8, Some(p(0, 0))), Err(Refusal::Fenced));
+    assert_eq!(init_as(&mut bench, 8, Some(p(7, 0))), Ok(p(7, 1)));
+    bench.check_laws();
+}
+
 #[test]
 fn each_incarnation_has_the_next_epoch() {
     let mut bench = bench();
