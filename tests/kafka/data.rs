@@ -89,6 +89,20 @@ async fn every_codec_is_kept_as_it_came() {
     }
 }
 
+/// Kafka 4.4 does so too; KIP-110 had refused it below version 10, and some old clients can read it all the same.
+#[tokio::test]
+async fn zstd_is_answered_at_every_version_of_fetch() {
+    let server = server().await;
+    let mut client = server.client().await;
+    client.create("t", 1, &[]).await;
+    let zstd = encode(&[record(0, 5, Some("k"), "v")], Compression::Zstd);
+    assert_eq!(client.produce(7, "t", zstd).await.error_code, 0);
+    for version in 4..=12 {
+        let data = client.fetch(version, "t", 0).await;
+        assert_eq!((data.error_code, decode(data.records)), (0, vec![(0, "v".to_string())]), "Fetch v{version}");
+    }
+}
+
 #[tokio::test]
 async fn a_fetch_inside_a_batch_is_answered_with_the_whole_batch() {
     let server = server().await;

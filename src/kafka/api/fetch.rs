@@ -1,6 +1,6 @@
 //! Fetch (1): records of partitions.
 //!
-//! Serves v4–18: v4 isolation level · v5 log start · v7 sessions (KIP-227) · v9 leader epoch · v10 zstd · v11 rack ·
+//! Serves v4–18: v4 isolation level · v5 log start · v7 sessions (KIP-227) · v9 leader epoch · v11 rack ·
 //! v12 flexible, diverging epochs (KIP-595) · v13 topic ids (KIP-516) · v15 replica state · v16 endpoints of new leaders
 //! (KIP-951) · v17 replica directories · v18 high watermark.
 //!
@@ -25,8 +25,6 @@ use crate::kafka::wire::messages::fetch::{
     NodeEndpoint, PartitionData,
 };
 use crate::kafka::wire::{Rope, Uuid};
-use crate::record::batch;
-use crate::record::compress::Codec;
 
 pub struct Fetch;
 
@@ -163,7 +161,7 @@ async fn read(
         .map(|((place, _), refused)| match refused {
             Some(data) => data,
             None => match pages.next() {
-                Some(page) => show(version, until, place.partition, page),
+                Some(page) => show(until, place.partition, page),
                 None => failed(place.partition, Code::UnknownServerError),
             },
         })
@@ -253,14 +251,11 @@ fn diverging(cx: &Cx, log: LogId, want: &Want) -> Result<Option<(EpochEndOffset,
     Ok(Some((EpochEndOffset { epoch: epoch as i32, end_offset: end.0 as i64 }, bounds)))
 }
 
-fn show(version: i16, until: Until, partition: i32, page: Result<Page, Error>) -> PartitionData {
+fn show(until: Until, partition: i32, page: Result<Page, Error>) -> PartitionData {
     let page = match page {
         Ok(page) => page,
         Err(error) => return failed(partition, Code::from(&error)),
     };
-    if version < 10 && page.batches.iter().any(|stored| is_zstd(&stored.bytes)) {
-        return failed(partition, Code::UnsupportedCompressionType);
-    }
     let aborted =
         page.aborted.iter().map(|a| AbortedTransaction { producer_id: a.producer, first_offset: a.first.0 as i64 });
     let aborted = (until == Until::Committed).then(|| aborted.collect());
@@ -272,10 +267,6 @@ fn show(version: i16, until: Until, partition: i32, page: Result<Page, Error>) -
         records: Some(records),
         ..bounded(partition, page.bounds)
     }
-}
-
-fn is_zstd(bytes: &[u8]) -> bool {
-    batch::parse_header(bytes).is_ok_and(|header| header.codec() == Ok(Codec::Zstd))
 }
 
 /// An answer without records.
