@@ -338,8 +338,8 @@ async fn pitfall_23_batches_are_kept_in_the_codec_of_their_topic() {
         assert_eq!(code, if version < 7 { 76 } else { 0 }, "UNSUPPORTED_COMPRESSION_TYPE: Produce v{version}");
     }
     for version in 4..=12 {
-        let code = client.fetch(version, "zstd", 0).await.error_code;
-        assert_eq!(code, if version < 10 { 76 } else { 0 }, "UNSUPPORTED_COMPRESSION_TYPE: Fetch v{version}");
+        // KIP-110 refused it below version 10; Kafka 4.4 hands it out, and kafka-python 2.0 reads it so.
+        assert_eq!(client.fetch(version, "zstd", 0).await.error_code, 0, "Fetch v{version}");
     }
 }
 
