@@ -13,6 +13,8 @@ COMPAT = pathlib.Path(__file__).resolve().parent
 RESULTS = pathlib.Path(os.environ.get("COMPAT_CACHE", COMPAT / ".cache")) / "results"
 PAGE = COMPAT.parent / "docs" / "compatibility.md"
 KAFKA = ["java-4", "java-3.9", "kcat", "confluent-kafka-python", "franz-go", "kafkajs"]
+# Client libraries with protocol code of their own, old ones and bindings; in a table of their own to keep both readable.
+LIBRARIES = ["kafka-python", "kafka-python-2.0", "aiokafka", "sarama", "segmentio-kafka-go"]
 # Programs built on a client: each has behaviours of its own, so they stand in a list and not in the matrix.
 FRAMEWORKS = ["kafka-streams", "kafka-connect", "mirror-maker", "spring-kafka", "flink"]
 KINESIS = ["boto3", "aws-cli", "aws-sdk-go-v2", "aws-sdk-js-v3"]
@@ -47,13 +49,27 @@ def matrix(clients):
     results = {client: {name: (kind, why) for kind, name, why in read(client)[3]} for client in clients if read(client)}
     names = []
     for rows in results.values():
-        names += [name for name in rows if name not in names]
+        # sarama does everything once more as each version of Kafka it knows: see versions().
+        names += [name for name in rows if name not in names and not name.startswith("as-")]
     lines = ["| behaviour | " + " | ".join(results) + " |", "|---|" + ":-:|" * len(results)]
     marks = {"PASS": "yes", "FAIL": "**no**", "SKIP": "not run"}
     for name in names:
         cells = [marks[rows[name][0]] if name in rows else "" for rows in results.values()]
         lines.append(f"| {name} | " + " | ".join(cells) + " |")
     return lines
+
+
+def versions(clients):
+    """One line for each client that does everything as many versions of Kafka."""
+    for client in clients:
+        rows = [(kind, name[3:]) for kind, name, _ in (read(client) or ("", "", "", []))[3] if name.startswith("as-")]
+        if rows:
+            green = [name for kind, name in rows if kind == "PASS"]
+            yield f"{client} also does all of it as each other version of Kafka it can be told: {', '.join(sorted(green, key=numbers))}."
+
+
+def numbers(version):
+    return [int(part) for part in version.split(".")]
 
 
 def behaviours(programs):
@@ -87,6 +103,14 @@ def page():
         "",
         *matrix(KAFKA),
         "",
+        "## More client libraries",
+        "",
+        *summary(LIBRARIES),
+        "",
+        *matrix(LIBRARIES),
+        "",
+        *versions(LIBRARIES),
+        "",
         "## Programs on Kafka's clients",
         "",
         *summary(FRAMEWORKS),
@@ -101,7 +125,7 @@ def page():
         "",
         "## What failed or was not run, and why",
         "",
-        *(reasons(KAFKA + FRAMEWORKS + KINESIS) or ["Nothing."]),
+        *(reasons(KAFKA + LIBRARIES + FRAMEWORKS + KINESIS) or ["Nothing."]),
         "",
         "## Real input under `kill -9`",
         "",
@@ -116,7 +140,7 @@ def page():
 
 def main():
     if sys.argv[1:] == ["--check"]:
-        clients = KAFKA + FRAMEWORKS + KINESIS
+        clients = KAFKA + LIBRARIES + FRAMEWORKS + KINESIS
         missing = [client for client in clients if not read(client)]
         red = [client for client in clients if read(client) and any(row[0] == "FAIL" for row in read(client)[3])]
         if missing or red:
