@@ -83,6 +83,62 @@ seek_by_time() {
     [ "$(k -C -q -t "$TOPIC-time" -p 0 -o "s@$between" -e)" = $'late1\nlate2' ]
 }
 
+# Everything about everything, as JSON.
+metadata_json() {
+    k -L -J >"$WORK/all.json" && python3 - "$WORK/all.json" "$TOPIC" <<'END'
+import json, sys
+told = json.load(open(sys.argv[1]))
+topic = {topic["topic"]: topic for topic in told["topics"]}[sys.argv[2]]
+assert len(told["brokers"]) == 1, told["brokers"]
+assert [part["partition"] for part in topic["partitions"]] == [0, 1, 2, 3], topic
+assert all(part["leader"] == told["controllerid"] for part in topic["partitions"]), topic
+END
+}
+
+# Many places at once: a time, the start, the end, and a partition that is not there.
+query_many() {
+    local text
+    text=$(k -Q -t "$TOPIC-time:0:-2" -t "$TOPIC-time:0:-1" -t "$TOPIC:3:-2")
+    has "$text" "^$TOPIC-time \[0\] offset [05]\$" && has "$text" "^$TOPIC \[3\] offset 0\$"
+}
+
+# One envelope for each record, with its headers and its key.
+consume_json() {
+    k -C -q -t "$TOPIC-odd" -p 0 -o beginning -e -J >"$WORK/odd.json" && python3 - "$WORK/odd.json" <<'END'
+import json, sys
+told = json.loads(open(sys.argv[1]).readline())
+assert (told["key"], told["payload"], told["headers"]) == ("k", None, ["a", "1", "a", "2"]), told
+END
+}
+
+# From the end backwards, up to a count, and what is between two times.
+offsets_relative() { [ "$(k -C -q -t "$TOPIC-time" -p 0 -o -2 -c 1 -e)" = late1 ]; }
+
+careful() { k -C -q -t "$TOPIC-txn" -o beginning -e -X isolation.level=read_committed; }
+
+# Everything on standard input is one transaction, committed at its end.
+transaction() {
+    k -P -t "$TOPIC-txn" -p 0 <<<start || return
+    seq 1 200 | k -P -t "$TOPIC-txn" -X "transactional.id=$TOPIC-id" || return
+    same <(seq 1 200; echo start) <(careful)
+}
+
+# Killed in the middle: whoever has the id next gives the transaction up.
+transaction_abort() {
+    local pid
+    mkfifo "$WORK/slow"
+    (exec kcat -b "$KAFKA" -P -t "$TOPIC-txn" -X "transactional.id=$TOPIC-id" <"$WORK/slow") & pid=$!
+    exec 9>"$WORK/slow"
+    seq 1001 9000 >&9
+    sleep 2
+    kill -KILL $pid
+    exec 9>&-
+    wait $pid
+    echo again | k -P -t "$TOPIC-txn" -X "transactional.id=$TOPIC-id" || return
+    [ "$(k -C -q -t "$TOPIC-txn" -o beginning -e -X isolation.level=read_uncommitted | wc -l)" -gt 202 ] || return
+    same <(seq 1 200; echo start; echo again) <(careful)
+}
+
 check create create
 check describe describe
 for codec in none gzip snappy lz4 zstd; do check "produce-$codec" produce_codec $codec; done
@@ -92,6 +148,13 @@ check headers-and-nulls headers_and_nulls
 check group-rebalance group_rebalance
 check commit-resume commit_and_resume
 check seek-by-time seek_by_time
+check metadata-json metadata_json
+check query-many query_many
+check consume-json consume_json
+check offsets-relative offsets_relative
+check transactions transaction
+check transaction-abort transaction_abort
+skip mock-cluster 'kcat -M starts a cluster of its own and talks to no server'
 skip admin-topics 'kcat has no such command'
 skip admin-configs 'kcat has no such command'
 skip delete 'kcat has no such command'
