@@ -18,7 +18,7 @@ use super::vault::Segment;
 use crate::ids::{LogId, Offset, Timestamp};
 use crate::log::line::Line;
 use crate::log::transactions::Effect;
-use crate::record::batch;
+use crate::record::batch::{self, Header};
 use crate::store::journal::{FrameIn, FrameNo, Journal, JournalOptions, Replayed};
 use crate::store::{Disk, is_full};
 
@@ -44,7 +44,17 @@ pub(super) struct Found {
     known: Offset,
     /// The line as it was before something was missing from the journal.
     pub before_hole: Option<Box<Line>>,
+    /// What the journal says behind that.
+    pub since_hole: Vec<Past>,
     pub view: View,
+}
+
+/// What a batch did to its log's line.
+pub(super) struct Past {
+    pub header: Header,
+    pub effect: Option<Effect>,
+    pub first: Offset,
+    pub arrived: Timestamp,
 }
 
 /// What a data directory says, while the journal is replayed over the table.
@@ -192,6 +202,7 @@ fn from_table(id: LogId, row: Row) -> Found {
     Found {
         known: row.line.next,
         before_hole: None,
+        since_hole: Vec::new(),
         line: row.line,
         view: View { extents, settled, ..View::default() },
     }
@@ -210,6 +221,9 @@ fn replay_member(log: &mut Found, frame: FrameNo, member: Member, bytes: Bytes) 
             log.before_hole = Some(Box::new(log.line.clone()));
         }
         log.line.place(&header, effect, member.first, member.arrived);
+        if log.before_hole.is_some() {
+            log.since_hole.push(Past { header, effect, first: member.first, arrived: member.arrived });
+        }
         stable = log.line.transactions.stable(end);
     }
     if member.first >= log.view.settled && end > log.line.start {
@@ -267,7 +281,7 @@ fn replay_fact_of(id: LogId, log: &mut Found, fact: Fact) {
 }
 
 fn empty() -> Found {
-    Found { line: Line::default(), known: Offset(0), before_hole: None, view: View::default() }
+    Found { line: Line::default(), known: Offset(0), before_hole: None, since_hole: Vec::new(), view: View::default() }
 }
 
 fn finish(id: LogId, found: Found) -> Slot {

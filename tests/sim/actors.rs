@@ -17,6 +17,7 @@ use interfluve::record::records;
 use interfluve::store::memory::MemDisk;
 
 use crate::dice::Dice;
+use crate::keeper::KEPT;
 use crate::kv::{Command, Numbers};
 use crate::model::{Id, Model, Wish};
 use crate::records::{Writing, key_of, value_of};
@@ -55,7 +56,7 @@ impl Stage {
 
     /// Streams that clients write.
     pub fn streams(&self) -> Vec<Arc<Stream>> {
-        self.engine.catalog().streams().filter(|s| s.kind == Kind::Client).cloned().collect()
+        self.engine.catalog().streams().filter(|s| is_common(s)).cloned().collect()
     }
 
     pub fn some_log(&self, dice: &mut Dice) -> Option<(Arc<Stream>, u32)> {
@@ -67,6 +68,11 @@ impl Stage {
         let number = dice.below(stream.logs.len() as u64) as u32;
         Some((stream, number))
     }
+}
+
+/// Whether everybody may write there.
+pub fn is_common(stream: &Stream) -> bool {
+    stream.kind == Kind::Client && &*stream.name != KEPT
 }
 
 pub fn sizes(dice: &mut Dice) -> Vec<usize> {

@@ -14,6 +14,7 @@ mod clients;
 mod dice;
 mod equal;
 mod faces;
+mod keeper;
 mod kv;
 mod model;
 mod records;

@@ -8,6 +8,7 @@ use interfluve::engine::catalog::Stream;
 use interfluve::engine::{Bounds, Catalog};
 use interfluve::ids::{LogId, Offset};
 
+use crate::keeper::Kept;
 pub use crate::records::Id;
 use crate::records::{Writing, id_of, key_of, shown_key, value_of};
 
@@ -120,6 +121,8 @@ pub struct Model {
     /// The numbers of the little ledger, by place, as acknowledged; and how many anyone has seen.
     pub kv: BTreeMap<usize, u64>,
     pub kv_seen: usize,
+    /// What the keeper keeps.
+    pub kept: Kept,
     /// What groups committed, by group and log.
     pub commits: BTreeMap<(String, LogId), Commit>,
     /// Appends may be refused for lack of room.
@@ -356,6 +359,14 @@ impl Model {
             self.sent[id as usize].at = None;
             self.sent[id as usize].arrived = None;
             self.sent[id as usize].fate = Fate::Gone;
+        }
+        // What was given up and whose frame was damaged nobody remembers: who sends it again has it placed anew.
+        if let Some(past) = self.logs.get_mut(&log) {
+            let forgotten: Vec<u64> = past.rot.range(..bounds.start.0).copied().collect();
+            for id in forgotten.iter().filter_map(|offset| past.known.remove(offset)) {
+                self.sent[id as usize].at = None;
+                self.sent[id as usize].arrived = None;
+            }
         }
         blames.into_iter().for_each(|blame| self.blame(blame));
         self.in_order(log, found);

@@ -11,7 +11,7 @@ use interfluve::chance::Chance;
 use interfluve::clock::Clock;
 use interfluve::engine::catalog::{Born, Create, Kind};
 use interfluve::engine::ledgers::{Effects, Ledger};
-use interfluve::engine::{Change, Driver, Engine, Error, Fetch, Options, Read, Until, lane};
+use interfluve::engine::{Change, Driver, Engine, Error, Fetch, Options, Read, Until, compact, lane};
 use interfluve::ids::{LogId, Offset, Timestamp};
 use interfluve::store::memory::{Fault, MemDisk, When};
 use tokio::task::JoinSet;
@@ -21,6 +21,7 @@ use crate::clients::{KafkaReader, KafkaWriter, KinesisReader, KinesisWriter};
 use crate::dice::Dice;
 use crate::equal;
 use crate::faces::Faces;
+use crate::keeper::{self, Keeper};
 use crate::kv::Numbers;
 use crate::model::{Ended, Model};
 use crate::trouble::{self, Filler};
@@ -119,6 +120,7 @@ struct Cast {
     kafka_readers: Vec<Actor<KafkaReader>>,
     kinesis_writers: Vec<Actor<KinesisWriter>>,
     kinesis_readers: Vec<Actor<KinesisReader>>,
+    keeper: Actor<Keeper>,
     filler: Actor<Filler>,
 }
 
@@ -148,6 +150,7 @@ impl Cast {
             kinesis_readers: (110..112)
                 .map(|n| actor(KinesisReader { dice: dice.fork(n), at: BTreeMap::new() }))
                 .collect(),
+            keeper: actor(Keeper { dice: dice.fork(130), next: 0 }),
             filler: actor(Filler { name: 120, dice: dice.fork(120) }),
         }
     }
@@ -180,6 +183,7 @@ impl Cast {
             go!(&self.readers);
             go!(&self.kinesis_readers, faces);
             go!([&self.counter], |scene: &Scene| scene.numbers.clone());
+            go!([&self.keeper]);
         }
         if all || !writes {
             go!(&self.kafka_readers, faces);
@@ -221,6 +225,8 @@ pub struct World {
     calls: u64,
     /// What survives the next power cut, if it is not left to the dice.
     crash: Option<u64>,
+    /// Memory may show what the disk does not have.
+    deceived: bool,
 }
 
 /// What an incarnation is about.
@@ -253,6 +259,7 @@ impl World {
             cast,
             calls: 0,
             crash: None,
+            deceived: false,
             dice,
         }
     }
@@ -307,7 +314,8 @@ impl World {
     }
 
     fn live(&mut self, doom: Doom, ended: Ended, act: Act) -> Ended {
-        if self.plan.trouble && act == Act::Everything && self.dice.percent(30) {
+        // After a failed sync memory shows more than the disk has, and what seals a frame may be part of it.
+        if self.plan.trouble && act == Act::Everything && self.dice.percent(30) && !self.deceived {
             let (disk, mut dice) = (self.disk.clone(), self.dice.fork(75));
             self.model(|m| trouble::flip(&disk, m, &mut dice));
         }
@@ -338,6 +346,7 @@ impl World {
             Doom::Call(..) => false,
             Doom::Fails(..) => self.dice.percent(50),
         };
+        self.deceived = kill && matches!(doom, Doom::Fails(..));
         let trace = self.disk.trace();
         if matches!(act, Act::Do(_)) {
             self.calls = self.disk.calls();
@@ -415,7 +424,7 @@ impl World {
     fn last_look(&self, engine: &Engine) {
         let catalog = engine.catalog();
         self.model(|m| {
-            for stream in catalog.streams().filter(|s| s.kind == Kind::Client) {
+            for stream in catalog.streams().filter(|s| actors::is_common(s)) {
                 m.adopt(stream);
                 for log in &stream.logs {
                     if let Ok(bounds) = engine.bounds(*log) {
@@ -432,8 +441,8 @@ impl World {
     async fn judge(&self, stage: &Stage, faces: &Faces, ended: Ended, dice: &mut Dice) {
         let engine = &stage.engine;
         let catalog = engine.catalog();
-        let shown: Vec<_> = catalog.streams().filter(|s| s.kind == Kind::Client).cloned().collect();
-        stage.model().catalog(&catalog, |s| s.kind == Kind::Client);
+        let shown: Vec<_> = catalog.streams().filter(|s| actors::is_common(s)).cloned().collect();
+        stage.model().catalog(&catalog, actors::is_common);
         let (mut starts, mut all) = (BTreeMap::new(), BTreeMap::new());
         for log in shown.iter().flat_map(|s| s.logs.iter().copied()) {
             let Some((start, found, holes)) = read_all(stage, log, ended).await else { return };
@@ -446,6 +455,7 @@ impl World {
             drop(model);
             all.insert(log, found);
         }
+        keeper::judge(stage).await;
         stage.model().settle_fates(&starts);
         for stream in &shown {
             for (number, log) in stream.logs.iter().enumerate() {
@@ -599,6 +609,12 @@ fn options(dice: &mut Dice, deed: Option<Deed>) -> Options {
         maintenance_ms: dice.range(20, 400) as i64,
         ledger_snapshot_bytes: dice.range(500, 6_000),
         segment_limit_bytes: dice.range(1_000, 20_000),
+        compaction: compact::Options {
+            backoff_ms: dice.range(10, 300) as i64,
+            // Seldom room for all keys.
+            keys_bytes: dice.range(1, 1_000) as usize,
+            ..compact::Options::default()
+        },
         ..Options::default()
     };
     let limits = |settle_bytes, unsettled_bytes, journal_bytes| lane::Limits {
