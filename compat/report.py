@@ -89,8 +89,16 @@ def reasons(clients):
     return lines
 
 
+def beside(oracle):
+    if not oracle:
+        return "Not run."
+    version, date, commit, rows = oracle
+    alike = sum(row[0] == "PASS" for row in rows)
+    return f"`compat/oracle/run.sh`, {version}, {date}, commit {commit}: {alike} of {len(rows)} scenarios are answered alike."
+
+
 def page():
-    real = read("real-input")
+    real, oracle = read("real-input"), read("oracle")
     lines = [
         "# Compatibility",
         "",
@@ -126,6 +134,10 @@ def page():
         "## What failed or was not run, and why",
         "",
         *(reasons(KAFKA + LIBRARIES + FRAMEWORKS + KINESIS) or ["Nothing."]),
+        "",
+        "## Answers beside Apache Kafka 4.4",
+        "",
+        beside(oracle),
         "",
         "## Real input under `kill -9`",
         "",

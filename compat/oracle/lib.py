@@ -49,7 +49,11 @@ class Scenario:
     # ── requests ────────────────────────────────────────────────────────────────────────────────────────────────
 
     def ask(self, api, v, body=None, **more):
-        step = {"api": api, "v": v, "body": body or {}, **more}
+        body = body or {}
+        if api == "ListOffsets":
+            # The message's own default is replica 0: no client.
+            body = {"replicaId": -1, **body}
+        step = {"api": api, "v": v, "body": body, **more}
         if self.user and "user" not in step:
             step["user"] = self.user
         self.steps.append(step)

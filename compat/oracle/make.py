@@ -3,6 +3,7 @@
 
     make.py DIR        DIR/plain.jsonl (anybody may do everything) and DIR/acl.jsonl (SASL PLAIN, access rules)
     make.py --count    how many there are, per file
+    DIR/users          the users that the access rules are about, one a line
 """
 
 import importlib
@@ -31,6 +32,8 @@ def main():
     for kind, scenarios in made.items():
         lines = [json.dumps(scenario.as_json()) + "\n" for scenario in scenarios]
         pathlib.Path(sys.argv[1], f"{kind}.jsonl").write_text("".join(lines))
+    users = {step["user"] for scenario in lib.SCENARIOS for step in scenario.steps if step.get("user")}
+    pathlib.Path(sys.argv[1], "users").write_text("".join(f"{user}\n" for user in sorted(users)))
 
 
 main()

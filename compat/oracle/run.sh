@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # Beside real Kafka: the same scenarios against Apache Kafka 4.4 and against us, answers compared field by field.
 # `allow.list` has the differences that are meant. KEEP=1 keeps both servers' answers and `details`, which has every
-# difference and the texts of errors that differ. ORACLE_ANSWERS=DIR takes Kafka's answers from an earlier run there
+# difference and the texts of errors that differ. KINDS=plain or KINDS=acl runs one half. ORACLE_ANSWERS=DIR takes Kafka's answers from an earlier run there
 # (and puts them there the first time). Needs a JDK of version 17 or newer, Maven, Python.
 . "$(dirname "$0")/../lib/common.sh"
 CLIENT=oracle
@@ -11,12 +11,26 @@ HERE=$COMPAT/oracle
 python3 "$HERE/make.py" "$WORK" || fail make 'the scenarios could not be made'
 javac -nowarn -d "$WORK/classes" -cp "$JARS/*" "$HERE/Runner.java" 2>"$WORK/javac.log" || { cat "$WORK/javac.log" >&2; fail runner 'does not compile'; finish; }
 
-# What both are told: users for SASL where access is controlled, and no waiting for more members.
-users() { python3 "$HERE/make.py" --users; }
+# What each is told; for `acl`, who there is, and that only `admin` may do everything. (A space in a value is written as
+# Java's properties allow, because arguments are separated by spaces.)
 arguments() {
     case $1-$2 in
-        interfluve-plain) echo "--group-initial-rebalance-delay-ms 0" ;;
-        kafka-4.4-plain) echo "" ;;
+        interfluve-plain) echo '--group-initial-rebalance-delay-ms 0' ;;
+        interfluve-acl)
+            sed 's/.*/&=&-secret/' "$WORK/users" >"$WORK/passwords"
+            echo "--group-initial-rebalance-delay-ms 0 --listener-security-protocol-map :SASL_PLAINTEXT" \
+                "--sasl-enabled-mechanisms PLAIN --sasl-users-file $WORK/passwords --super-users User:admin"
+            ;;
+        kafka-4.4-acl)
+            local s='\u0020'
+            echo "listener.security.protocol.map=PLAINTEXT:SASL_PLAINTEXT,CONTROLLER:PLAINTEXT sasl.enabled.mechanisms=PLAIN" \
+                'sasl.mechanism.inter.broker.protocol=PLAIN super.users=User:admin;User:ANONYMOUS' \
+                'authorizer.class.name=org.apache.kafka.metadata.authorizer.StandardAuthorizer' \
+                "listener.name.plaintext.plain.sasl.jaas.config=org.apache.kafka.common.security.plain.PlainLoginModule${s}required$(
+                    printf '%susername="admin"%spassword="admin-secret"' "$s" "$s"
+                    sed "s/.*/\\\\u0020user_&=\"&-secret\"/" "$WORK/users" | tr -d '\n'
+                );"
+            ;;
     esac
 }
 
@@ -42,7 +56,7 @@ ask() {
     fi
 }
 
-for kind in plain acl; do
+for kind in ${KINDS:-plain acl}; do
     [ -f "$WORK/$kind.jsonl" ] || continue
     ask kafka-4.4 $kind
     ask interfluve $kind
