@@ -290,11 +290,11 @@ for v in (0, 1):
     for entity, ops in (
         ([("user", u)], [("producer_byte_rate", 1e9)]), ([("user", u), ("client-id", c)], [("consumer_byte_rate", 2e9), ("request_percentage", 150.5)]),
         ([("client-id", c)], [("controller_mutation_rate", 5)]), ([("user", u)], [("nothing", 1)]), ([("user", u)], [("producer_byte_rate", -1)]),
-        ([("user", u)], [("producer_byte_rate", 0)]), ([("user", u)], [("producer_byte_rate", 1.5)]), ([("ip", "1.2.3.4")], [("connection_creation_rate", 10)]),
-        ([("ip", "not an address")], [("connection_creation_rate", 10)]), ([("ip", "1.2.3.4")], [("producer_byte_rate", 10)]), ([("user", u)], [("connection_creation_rate", 10)]),
-        ([("ip", "1.2.3.4"), ("user", u)], [("connection_creation_rate", 10)]), ([("group", u)], [("producer_byte_rate", 10)]), ([], [("producer_byte_rate", 10)]),
+        ([("user", u)], [("producer_byte_rate", 0)]), ([("user", u)], [("producer_byte_rate", 1.5)]), ([("ip", f"1.2.3.{v}")], [("connection_creation_rate", 10)]),
+        ([("ip", "not an address")], [("connection_creation_rate", 10)]), ([("ip", f"1.2.3.{v}")], [("producer_byte_rate", 10)]), ([("user", u)], [("connection_creation_rate", 10)]),
+        ([("ip", f"1.2.3.{v}"), ("user", u)], [("connection_creation_rate", 10)]), ([("group", u)], [("producer_byte_rate", 10)]), ([], [("producer_byte_rate", 10)]),
         ([("user", u), ("user", c)], [("producer_byte_rate", 10)]), ([("user", "")], [("producer_byte_rate", 10)]), ([("user", u)], []),
-        ([("user", u), ("client-id", None)], [("producer_byte_rate", 1e9)]), ([("ip", "1.2.3.4")], [("connection_creation_rate", 1.5)]),
+        ([("user", u), ("client-id", None)], [("producer_byte_rate", 1e9)]), ([("ip", f"1.2.3.{v}")], [("connection_creation_rate", 1.5)]),
     ):  # fmt: skip
         s.ask("AlterClientQuotas", v, quota(entity, *ops))
     s.ask("AlterClientQuotas", v, quota([("user", u)], ("producer_byte_rate", 7), validateOnly=True))
@@ -306,13 +306,13 @@ for v in (0, 1):
     for parts, strict in (
         ([("user", 0, u)], False), ([("user", 0, u)], True), ([("user", 0, u), ("client-id", 0, c)], True), ([("user", 0, u), ("client-id", 1, None)], True),
         ([("user", 0, u), ("client-id", 2, None)], True), ([("client-id", 0, c)], False), ([("user", 0, s.name_of("none"))], False),
-        ([("nothing", 0, u)], False), ([("user", 9, u)], False), ([("user", 0, u), ("user", 0, u)], False), ([("ip", 0, "1.2.3.4")], True),
-        ([("user", 0, u), ("ip", 0, "1.2.3.4")], True), ([("", 0, u)], False), ([("user", 0, None)], False), ([("user", 1, "x")], False),
+        ([("nothing", 0, u)], False), ([("user", 9, u)], False), ([("user", 0, u), ("user", 0, u)], False), ([("ip", 0, f"1.2.3.{v}")], True),
+        ([("user", 0, u), ("ip", 0, f"1.2.3.{v}")], True), ([("", 0, u)], False), ([("user", 0, None)], False), ([("user", 1, "x")], False),
     ):  # fmt: skip
         s.ask("DescribeClientQuotas", v, shown(*parts, strict=strict))
     s.ask("AlterClientQuotas", v, quota([("user", u)], ("producer_byte_rate", None)))
     s.ask("AlterClientQuotas", v, quota([("user", u)], ("producer_byte_rate", None)))
-    s.ask("AlterClientQuotas", v, quota([("ip", "1.2.3.4")], ("connection_creation_rate", None)))
+    s.ask("AlterClientQuotas", v, quota([("ip", f"1.2.3.{v}")], ("connection_creation_rate", None)))
     s.wait(100)
     s.ask("DescribeClientQuotas", v, shown(("user", 0, u)))
 
