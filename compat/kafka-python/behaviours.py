@@ -197,22 +197,6 @@ def cooperative():
     group_of_two("cooperative", partition_assignment_strategy=[Assignor])
 
 
-def zstd():
-    """The old line writes zstd but asks for it in a Fetch that is too old for it (KIP-110), so it cannot read it."""
-    if OLD:
-        name = f"{TOPIC}-zstd"
-        make(name)
-        send([b"one", b"two"], name, compression_type="zstd")
-        reader = consumer(name)
-        try:
-            equal(poll(reader, 2000), [], "what a reader finds that cannot be given it")
-        except KafkaError as error:
-            assert "Compression" in repr(error) or "76" in repr(error), repr(error)
-        reader.close()
-    else:
-        produce("zstd")
-
-
 def sticky():
     if OLD:
         raise Skip("the sticky assignor of kafka-python 2.0 fails in itself on Python 3")
@@ -483,9 +467,9 @@ def delete():
 step("create", create)
 step("create-again-refused", create_again_is_refused)
 step("describe", describe)
-for codec in (None, "gzip", "snappy", "lz4"):
+# The old line asks for zstd in a Fetch that KIP-110 called too old for it; Kafka 4.4 gives it all the same, and so do we.
+for codec in (None, "gzip", "snappy", "lz4", "zstd"):
     step(f"produce-{codec or 'none'}", lambda: produce(codec))
-step("produce-zstd", zstd)
 step("produce-idempotent", idempotent)
 step("produce-large", large_message)
 step("produce-too-large-refused", too_large_is_refused)
