@@ -23,6 +23,10 @@ const LIMITS: Limits = Limits { max_bytes: 1 << 20, max_ratio: 1000 };
 /// A key and its value, a number that is never sent twice; 0 modulo 5: none.
 type Put = (u8, u64);
 
+fn is_tombstone(put: Put) -> bool {
+    put.1.is_multiple_of(5)
+}
+
 /// What there must be.
 #[derive(Default)]
 pub struct Kept {
@@ -49,7 +53,7 @@ impl Kept {
         }
         let newest: BTreeMap<u8, (u64, Put)> = self.stands.iter().map(|(at, put)| (put.0, (*at, *put))).collect();
         let found: BTreeSet<&(u64, Put)> = found.iter().collect();
-        let lost = newest.values().filter(|newest| newest.1.1 % 5 != 0 && !found.contains(newest));
+        let lost = newest.values().filter(|newest| !is_tombstone(newest.1) && !found.contains(newest));
         wrong.extend(lost.map(|lost| format!("{lost:?} is the newest of its key, and gone")));
         wrong
     }
@@ -107,7 +111,7 @@ impl Keeper {
             self.next += 1;
             let put = (self.dice.below(KEYS) as u8, self.next);
             let value = format!("{:>1$}", put.1, self.dice.range(1, 200) as usize);
-            let value = (put.1 % 5 != 0).then_some(value.as_bytes());
+            let value = (!is_tombstone(put)).then_some(value.as_bytes());
             let (key, number) = ([put.0], put.1.to_be_bytes());
             let headers: [(&[u8], Option<&[u8]>); 1] = [(b"n", Some(&number))];
             builder.push(&NewRecord { timestamp: stage.now(), key: Some(&key), value, headers: &headers });

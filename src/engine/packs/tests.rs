@@ -383,7 +383,15 @@ async fn a_backup_has_the_packs_and_copies_them_once() {
     let first = back_up(&engine, &disk, &target).await.unwrap();
     assert_eq!(first.copied_bytes, first.bytes);
     assert!(!packs_on(&target).is_empty());
-    assert_eq!(back_up(&engine, &disk, &target).await.unwrap().copied_bytes, 0);
+    // The settler may still be merging what was written.
+    let mut copied = u64::MAX;
+    for _ in 0..100 {
+        copied = back_up(&engine, &disk, &target).await.unwrap().copied_bytes;
+        if copied == 0 {
+            break;
+        }
+    }
+    assert_eq!(copied, 0, "what is there already is not copied again");
     // Packs are merged, and logs move into files of their own.
     for round in 6..40 {
         fill(&engine, &logs, round..round + 1).await;
