@@ -14,9 +14,9 @@ import subprocess
 import sys
 import threading
 
-from confluent_kafka import Consumer, Producer, TopicPartition
+from confluent_kafka import Consumer, KafkaException, Producer, TopicPartition
 from confluent_kafka.admin import AdminClient, NewTopic
-from steps import done, equal, step
+from steps import done, equal, step, within
 
 SERVER, WORK, CLASSES, JAVA28, JAVA39, JAVA4, PYTHON20, PYTHON3, SARAMA = sys.argv[1:10]
 TOPIC, PARTITIONS, ROUNDS, LIMIT_S = "together", 4, 30, 150
@@ -114,9 +114,21 @@ class Thread(threading.Thread):
 kept, rows, reads = set(), {"librdkafka": []}, {}
 
 
+def there(consumer, number):
+    try:
+        return consumer.get_watermark_offsets(TopicPartition(TOPIC, number), timeout=2) == (0, 0)
+    except KafkaException:
+        return False
+
+
 def write_and_read():
     admin = AdminClient({"bootstrap.servers": SERVER})
     admin.create_topics([NewTopic(TOPIC, PARTITIONS, 1)])[TOPIC].result(20)
+    # Kafka itself leads a partition a moment after it has acknowledged the topic.
+    asking = Consumer({"bootstrap.servers": SERVER, "group.id": "none"})
+    for number in range(PARTITIONS):
+        within(20, lambda: there(asking, number), f"partition {number}")
+    asking.close()
     children = []
     try:
         readers = {name: start("read", name) for name in PARTICIPANTS}
