@@ -17,6 +17,8 @@ mod consumers;
 mod data;
 #[path = "kafka/harness.rs"]
 mod harness;
+#[path = "kafka/live.rs"]
+mod live;
 #[path = "kafka/lookup.rs"]
 mod lookup;
 #[path = "kafka/oauth.rs"]

@@ -200,6 +200,12 @@ pub struct ServerSettings {
     pub group_max_size: usize,
     pub group_consumer_session_timeout_ms: i64,
     pub group_consumer_heartbeat_interval_ms: i64,
+    pub group_consumer_session_bounds_ms: (i64, i64),
+    pub group_consumer_heartbeat_bounds_ms: (i64, i64),
+    /// `None`: nobody set it.
+    pub group_consumer_assignment_interval_ms: Option<i64>,
+    pub group_consumer_assignment_bounds_ms: (i64, i64),
+    pub group_consumer_assignor_offload: bool,
     pub group_consumer_max_size: usize,
     pub group_consumer_assignors: Vec<String>,
     pub group_consumer_migration_policy: String,
@@ -209,6 +215,10 @@ pub struct ServerSettings {
     pub offsets_retention_check_interval_ms: i64,
     pub offset_metadata_max_bytes: usize,
     pub producer_id_expiration_ms: i64,
+    pub transaction_max_timeout_ms: i64,
+    pub transactional_id_expiration_ms: i64,
+    pub transaction_abort_check_ms: i64,
+    pub transaction_remove_check_ms: i64,
     pub producers_limit: usize,
     pub log_cleaner_enable: bool,
     pub log_cleaner_backoff_ms: i64,
@@ -328,6 +338,20 @@ fn typed(given: &BTreeMap<&'static str, Text>) -> Result<ServerSettings, Box<Ref
         group_max_size: from.whole("group.max.size") as usize,
         group_consumer_session_timeout_ms: from.consumer_session()?,
         group_consumer_heartbeat_interval_ms: from.consumer_heartbeat()?,
+        group_consumer_session_bounds_ms: (
+            from.whole("group.consumer.min.session.timeout.ms"),
+            from.whole("group.consumer.max.session.timeout.ms"),
+        ),
+        group_consumer_heartbeat_bounds_ms: (
+            from.whole("group.consumer.min.heartbeat.interval.ms"),
+            from.whole("group.consumer.max.heartbeat.interval.ms"),
+        ),
+        group_consumer_assignment_interval_ms: from.consumer_assignment_interval()?,
+        group_consumer_assignment_bounds_ms: (
+            from.whole("group.consumer.min.assignment.interval.ms"),
+            from.whole("group.consumer.max.assignment.interval.ms"),
+        ),
+        group_consumer_assignor_offload: from.bool("group.consumer.assignor.offload.enable"),
         group_consumer_max_size: from.whole("group.consumer.max.size") as usize,
         group_consumer_assignors: from.consumer_assignors()?,
         group_consumer_migration_policy: from.text("group.consumer.migration.policy"),
@@ -337,6 +361,10 @@ fn typed(given: &BTreeMap<&'static str, Text>) -> Result<ServerSettings, Box<Ref
         offsets_retention_check_interval_ms: from.whole("offsets.retention.check.interval.ms"),
         offset_metadata_max_bytes: from.whole("offset.metadata.max.bytes") as usize,
         producer_id_expiration_ms: from.whole("producer.id.expiration.ms"),
+        transaction_max_timeout_ms: from.whole("transaction.max.timeout.ms"),
+        transactional_id_expiration_ms: from.whole("transactional.id.expiration.ms"),
+        transaction_abort_check_ms: from.whole("transaction.abort.timed.out.transaction.cleanup.interval.ms"),
+        transaction_remove_check_ms: from.whole("transaction.remove.expired.transaction.cleanup.interval.ms"),
         producers_limit: from.whole("producers.limit") as usize,
         log_cleaner_enable: from.bool("log.cleaner.enable"),
         log_cleaner_backoff_ms: from.whole("log.cleaner.backoff.ms"),
@@ -453,6 +481,13 @@ impl Texts<'_> {
                 Err(self.refuse(name, &value.to_string(), why))
             }
         }
+    }
+
+    fn consumer_assignment_interval(&self) -> Result<Option<i64>, Box<Refusal>> {
+        let name = "group.consumer.assignment.interval.ms";
+        let bounds = ("group.consumer.min.assignment.interval.ms", "group.consumer.max.assignment.interval.ms");
+        let value = self.within(name, bounds.0, bounds.1)?;
+        Ok(self.0.contains_key(name).then_some(value))
     }
 
     fn consumer_assignors(&self) -> Result<Vec<String>, Box<Refusal>> {

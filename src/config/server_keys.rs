@@ -231,25 +231,34 @@ const OWN: &[Key] = &[
         "Whether groups with members may change their protocol. `upgrade` is from the classic to the consumer protocol, \
          `downgrade` is back.",
     ),
-    shown(
-        key(
-            "group.consumer.assignment.interval.ms",
-            Section::Groups,
-            whole(0, INT, Unit::Ms),
-            "1000",
-            "Shortest time between two assignments of one group of the consumer protocol.",
-        ),
-        "what changes while an assignment is made is the next one's, and nothing waits",
+    key(
+        "group.consumer.assignment.interval.ms",
+        Section::Groups,
+        whole(0, INT, Unit::Ms),
+        "1000",
+        "Shortest time between two assignments of one group of the consumer protocol. Where nobody sets it, nothing \
+         waits: what changes while an assignment is made is the next one's.",
     ),
-    shown(
-        key(
-            "group.consumer.assignor.offload.enable",
-            Section::Groups,
-            Kind::Bool,
-            "true",
-            "Whether large assignments are made beside the coordinator.",
-        ),
-        "small ones are made at once, large ones always beside it",
+    key(
+        "group.consumer.min.assignment.interval.ms",
+        Section::Groups,
+        whole(0, INT, Unit::Ms),
+        "0",
+        "Shortest `consumer.assignment.interval.ms` of a group.",
+    ),
+    key(
+        "group.consumer.max.assignment.interval.ms",
+        Section::Groups,
+        whole(0, INT, Unit::Ms),
+        "15000",
+        "Longest `consumer.assignment.interval.ms` of a group.",
+    ),
+    key(
+        "group.consumer.assignor.offload.enable",
+        Section::Groups,
+        Kind::Bool,
+        "true",
+        "Whether large assignments are made beside the coordinator; small ones are always made at once.",
     ),
     shown(
         key(
@@ -302,6 +311,34 @@ const OWN: &[Key] = &[
         whole(1, INT, Unit::Ms),
         "86400000",
         "How long a log remembers an idempotent producer that is silent.",
+    ),
+    key(
+        "transaction.max.timeout.ms",
+        Section::Groups,
+        whole(1, INT, Unit::Ms),
+        "900000",
+        "Longest timeout a transaction may ask for.",
+    ),
+    key(
+        "transactional.id.expiration.ms",
+        Section::Groups,
+        whole(1, INT, Unit::Ms),
+        "604800000",
+        "How long a transactional id is remembered that nobody uses.",
+    ),
+    key(
+        "transaction.abort.timed.out.transaction.cleanup.interval.ms",
+        Section::Groups,
+        whole(1, INT, Unit::Ms),
+        "10000",
+        "How often transactions that took too long are looked for.",
+    ),
+    key(
+        "transaction.remove.expired.transaction.cleanup.interval.ms",
+        Section::Groups,
+        whole(1, INT, Unit::Ms),
+        "3600000",
+        "How often transactional ids that nobody uses are looked for.",
     ),
     key(
         "producers.limit",

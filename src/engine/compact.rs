@@ -115,7 +115,7 @@ fn filthiest(engine: &Engine, left_alone: &BTreeSet<LogId>) -> Option<Work> {
     let now = engine.clock.now();
     let mut filthiest: Option<Work> = None;
     for stream in engine.catalog().streams().filter(|stream| stream.kind == Kind::Client) {
-        let Ok(settings) = StreamSettings::parse_over(&engine.options.defaults, &stream.settings) else { continue };
+        let Ok(settings) = StreamSettings::parse_over(&engine.defaults(), &stream.settings) else { continue };
         if !settings.compact {
             continue;
         }

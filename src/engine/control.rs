@@ -3,7 +3,8 @@
 
 use std::future::Future;
 use std::pin::Pin;
-use std::sync::Arc;
+use std::sync::atomic::Ordering;
+use std::sync::{Arc, MutexGuard, PoisonError};
 
 use tokio::sync::oneshot;
 
@@ -11,7 +12,7 @@ use super::catalog::{Ask, Catalog, Change, Changed, Stream};
 use super::lane::News;
 use super::ledgers::Through;
 use super::{Engine, Error, Part, Receipt};
-use crate::config::stream::{StreamSettings, TimestampType};
+use crate::config::stream::{StreamDefaults, StreamSettings, TimestampType};
 use crate::ids::{LogId, Offset, StreamId};
 use crate::log::line::Rules;
 use crate::log::segment::Roll;
@@ -113,6 +114,7 @@ impl Engine {
 
     /// A new catalog is durable: the lane learns of its logs first, then everybody may see it.
     pub(super) fn take_catalog(&self, catalog: Catalog, changed: Vec<Changed>) {
+        let ruling = self.ruling();
         let mut open = Vec::new();
         let mut gone = Vec::new();
         for changed in &changed {
@@ -131,6 +133,7 @@ impl Engine {
             self.inbox.put(News::Open(open));
         }
         self.catalog.store(Arc::new(catalog));
+        drop(ruling);
         if !gone.is_empty() {
             gone.iter().for_each(|log| self.logs.remove(*log));
             self.inbox.put(News::Remove(gone));
@@ -146,10 +149,43 @@ impl Engine {
         Roll { bytes, ms: settings.segment_ms.min(most_ms) }
     }
 
+    /// What streams get that they do not set themselves: the server's own defaults, or what [`Engine::set_defaults`] said
+    /// last.
+    pub fn defaults(&self) -> Arc<StreamDefaults> {
+        self.defaults.load_full()
+    }
+
+    /// What the server was started with.
+    pub fn first_defaults(&self) -> &StreamDefaults {
+        &self.options.defaults
+    }
+
+    /// How long a silent producer is remembered from now on; `None`: as long as the server was started with.
+    pub fn set_producer_expiration(&self, ms: Option<i64>) {
+        self.producer_expiration_ms.store(ms.unwrap_or(self.options.producer_expiration_ms), Ordering::Relaxed);
+    }
+
+    /// Other defaults for what streams do not set themselves, from now on: for writers, readers and retention.
+    pub fn set_defaults(&self, defaults: StreamDefaults) {
+        let _ruling = self.ruling();
+        if **self.defaults.load() == defaults {
+            return;
+        }
+        self.defaults.store(Arc::new(defaults));
+        let mut rules = Vec::new();
+        self.catalog().streams().for_each(|stream| self.rules_of(stream, &mut rules));
+        self.inbox.put(News::Rules(rules));
+    }
+
+    /// Rules come from the catalog and the defaults together: who tells the lane of new ones must not be overtaken.
+    fn ruling(&self) -> MutexGuard<'_, ()> {
+        self.ruling.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
     /// What the settings of a stream mean for each of its logs.
     pub(super) fn rules_of(&self, stream: &Stream, out: &mut Vec<(LogId, Rules)>) {
         // They were accepted once; a key that this version no longer knows falls back to the defaults.
-        let settings = StreamSettings::parse_over(&self.options.defaults, &stream.settings).unwrap_or_else(|bad| {
+        let settings = StreamSettings::parse_over(&self.defaults.load(), &stream.settings).unwrap_or_else(|bad| {
             tracing::warn!(stream = %stream.name, "a stored setting is ignored: {bad}");
             StreamSettings::default()
         });

@@ -1,6 +1,7 @@
 //! What is done from time to time: retention, the disk's room, producers nobody hears of any more.
 
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 
 use super::Engine;
 use super::lane::News;
@@ -27,7 +28,7 @@ pub async fn run(engine: Arc<Engine>) {
         let now = engine.clock.now();
         if now >= producers_due {
             producers_due = now.plus_ms(PRODUCERS_MS);
-            let after_ms = engine.options.producer_expiration_ms;
+            let after_ms = engine.producer_expiration_ms.load(Ordering::Relaxed);
             engine.inbox.put(News::ExpireProducers { now, after_ms });
         }
         if now >= retention_due {
@@ -68,8 +69,9 @@ async fn watch_room(engine: &Arc<Engine>, full: bool) -> bool {
 }
 
 async fn apply_retention(engine: &Arc<Engine>, now: Timestamp) {
+    let defaults = engine.defaults();
     for stream in engine.catalog().streams() {
-        let Ok(settings) = StreamSettings::parse_over(&engine.options.defaults, &stream.settings) else { continue };
+        let Ok(settings) = StreamSettings::parse_over(&defaults, &stream.settings) else { continue };
         if !settings.delete {
             continue;
         }

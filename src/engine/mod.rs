@@ -37,6 +37,7 @@ use std::fmt;
 use std::future::Future;
 use std::io;
 use std::pin::Pin;
+use std::sync::atomic::AtomicI64;
 use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 use std::task::{Context, Poll};
 use std::thread::JoinHandle;
@@ -342,6 +343,10 @@ pub struct Engine {
     secret: [u8; 32],
     threads: Mutex<Vec<JoinHandle<()>>>,
     reads_in_place: bool,
+    /// Held while the lane is told of new rules.
+    ruling: Mutex<()>,
+    defaults: ArcSwap<StreamDefaults>,
+    producer_expiration_ms: AtomicI64,
 }
 
 impl Engine {
@@ -391,6 +396,9 @@ impl Engine {
             secret,
             threads: Mutex::new(Vec::new()),
             reads_in_place: matches!(driver, Driver::Task(_)),
+            ruling: Mutex::default(),
+            defaults: ArcSwap::from_pointee(options.defaults.clone()),
+            producer_expiration_ms: AtomicI64::new(options.producer_expiration_ms),
             options,
         });
         let parts = Parts { lane, syncer, vault, disk, inbox, clock, failure };
@@ -450,11 +458,6 @@ impl Engine {
     /// 64 random bits.
     pub fn random(&self) -> u64 {
         self.chance.draw()
-    }
-
-    /// The server's own defaults of stream settings.
-    pub fn defaults(&self) -> &StreamDefaults {
-        &self.options.defaults
     }
 
     /// 32 random bytes that belong to the data directory: what façades authenticate their tokens with.

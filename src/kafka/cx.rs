@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use std::net::{IpAddr, SocketAddr};
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError, RwLock};
 
+use arc_swap::ArcSwap;
 use tokio::sync::OnceCell;
 
 use crate::auth::{Action, Principal};
@@ -14,10 +15,12 @@ use crate::engine::catalog::Kind;
 use crate::engine::{Catalog, Change, Changed, Engine, Permit, catalog::Stream};
 use crate::ids::StreamId;
 use crate::kafka::access::{self, Access};
+use crate::kafka::configs::live::Live;
 use crate::kafka::doors::{Doors, Entry, Shut};
 use crate::kafka::error::Code;
+use crate::kafka::group::consumer::Own;
 use crate::kafka::group::coordinator::Coordinator;
-use crate::kafka::overrides::{self, Thing};
+use crate::kafka::overrides;
 use crate::kafka::quota::Quotas;
 use crate::kafka::sasl::Login;
 use crate::kafka::security::Security;
@@ -58,6 +61,7 @@ pub struct Options {
     pub open_limits: Limits,
     /// Most logs one CreateTopics or CreatePartitions may ask for.
     pub max_logs_per_request: usize,
+    pub transactions: txn::Settings,
 }
 
 impl Default for Options {
@@ -78,6 +82,7 @@ impl Default for Options {
             session_slots: 1000,
             open_limits: Limits::default(),
             max_logs_per_request: 100_000,
+            transactions: txn::Settings::default(),
         }
     }
 }
@@ -105,6 +110,7 @@ impl Options {
                 max_ratio: settings.batch_open_limit_ratio,
             },
             max_logs_per_request: Options::default().max_logs_per_request,
+            transactions: txn::Settings::of(settings),
         }
     }
 }
@@ -137,11 +143,12 @@ pub struct Cx {
     sessions: Mutex<Sessions>,
     /// Settings of streams that have some of their own, typed: parsed once for each state of the stream.
     settings: RwLock<BTreeMap<StreamId, Typed>>,
-    /// Settings of streams that have none.
-    plain_settings: Arc<StreamSettings>,
+    /// Settings of streams that have none of their own.
+    plain_settings: ArcSwap<Plain>,
+    /// What the groups were told last; held while overrides take effect.
+    enforced: tokio::sync::Mutex<Own>,
     /// The coordinator of all transactions: opened with the first transactional id, or at the start where there are some.
     transactions: OnceCell<Transactions>,
-    transaction_settings: txn::Settings,
     /// The rest of the block of producer ids that the catalog gave us; a restart wastes it.
     producer_ids: tokio::sync::Mutex<std::ops::Range<i64>>,
 }
@@ -149,19 +156,20 @@ pub struct Cx {
 /// Producer ids taken from the catalog at a time (Kafka's own figure).
 const PRODUCER_IDS: u32 = 1000;
 
-/// A state of a stream, and its settings.
-type Typed = (Arc<Stream>, Arc<StreamSettings>);
+/// Defaults, and the settings of a stream that has no others.
+type Plain = (Arc<StreamDefaults>, Arc<StreamSettings>);
+/// A state of a stream, the defaults it stands on, and its settings.
+type Typed = (Arc<Stream>, Arc<StreamDefaults>, Arc<StreamSettings>);
 
 impl Cx {
     pub fn new(engine: Arc<Engine>, groups: Coordinator, options: Options) -> Cx {
         let sessions = Mutex::new(Sessions::new(options.session_slots, SESSION_EVICT_AFTER_MS));
         let doors = Arc::new(Doors::new(options.connections_limit, options.connections_per_ip_limit));
-        let plain = StreamSettings::parse_over(engine.defaults(), &BTreeMap::new());
         Cx {
+            plain_settings: ArcSwap::from_pointee(plain(engine.defaults())),
+            enforced: tokio::sync::Mutex::default(),
             engine,
             groups,
-            // The defaults were judged when they were set; ours stand in for what cannot be.
-            plain_settings: Arc::new(plain.unwrap_or_default()),
             settings: RwLock::default(),
             options,
             security: Security::off(),
@@ -170,7 +178,6 @@ impl Cx {
             quotas: Quotas::default(),
             sessions,
             transactions: OnceCell::new(),
-            transaction_settings: txn::Settings::default(),
             producer_ids: tokio::sync::Mutex::new(0..0),
         }
     }
@@ -186,14 +193,30 @@ impl Cx {
             tracing::error!("cannot open the overrides: {error}");
             Code::from(&error)
         })?;
+        self.enforce().await?;
         match self.engine.catalog().stream(txn::coordinator::STREAM) {
             Some(_) => self.transactions().await.map(drop),
             None => Ok(()),
         }
     }
 
+    /// What is set among the overrides takes effect: for streams that do not say otherwise, for producers and for groups.
+    pub async fn enforce(&self) -> Result<(), Code> {
+        let mut enforced = self.enforced.lock().await;
+        let standing = self.overrides.standing();
+        let live = Live::of(&standing.state, self.options.node_id);
+        self.engine.set_defaults(live.defaults(self.engine.first_defaults()));
+        self.engine.set_producer_expiration(live.whole("producer.id.expiration.ms"));
+        let own = live.of_groups();
+        if *enforced != own {
+            self.groups.own(own.clone()).await?;
+            *enforced = own;
+        }
+        Ok(())
+    }
+
     pub async fn transactions(&self) -> Result<&Transactions, Code> {
-        let open = || Transactions::open(self.engine.clone(), self.groups.clone(), self.transaction_settings.clone());
+        let open = || Transactions::open(self.engine.clone(), self.groups.clone(), self.options.transactions.clone());
         self.transactions.get_or_try_init(open).await.map_err(|error| {
             tracing::error!("cannot open the transactions: {error}");
             Code::CoordinatorNotAvailable
@@ -217,31 +240,44 @@ impl Cx {
     }
 
     /// What a stream that sets nothing of its own gets.
-    pub fn stream_defaults(&self) -> &StreamDefaults {
+    pub fn stream_defaults(&self) -> Arc<StreamDefaults> {
         self.engine.defaults()
     }
 
     /// The settings of a stream, typed.
     pub fn settings(&self, stream: &Arc<Stream>) -> Arc<StreamSettings> {
+        let defaults = self.stream_defaults();
         if stream.settings.is_empty() {
-            return self.plain_settings.clone();
+            return self.plain_settings(&defaults);
         }
         let known = self.settings.read().unwrap_or_else(PoisonError::into_inner);
-        if let Some((of, settings)) = known.get(&stream.id)
+        if let Some((of, over, settings)) = known.get(&stream.id)
             && Arc::ptr_eq(of, stream)
+            && Arc::ptr_eq(over, &defaults)
         {
             return settings.clone();
         }
         drop(known);
         // A stream is only ever stored with settings that were judged, perhaps by a version that knew more keys.
-        let parsed = StreamSettings::parse_over(self.stream_defaults(), &stream.settings);
-        let settings = parsed.map_or_else(|_| self.plain_settings.clone(), Arc::new);
+        let parsed = StreamSettings::parse_over(&defaults, &stream.settings);
+        let settings = parsed.map_or_else(|_| self.plain_settings(&defaults), Arc::new);
         let mut known = self.settings.write().unwrap_or_else(PoisonError::into_inner);
         // Streams that are gone leave their settings behind; it is cheaper to forget all of them than to look.
         if known.len() >= SETTINGS_KEPT {
             known.clear();
         }
-        known.insert(stream.id, (stream.clone(), settings.clone()));
+        known.insert(stream.id, (stream.clone(), defaults, settings.clone()));
+        settings
+    }
+
+    fn plain_settings(&self, defaults: &Arc<StreamDefaults>) -> Arc<StreamSettings> {
+        let known = self.plain_settings.load();
+        if Arc::ptr_eq(&known.0, defaults) {
+            return known.1.clone();
+        }
+        let now = plain(defaults.clone());
+        let settings = now.1.clone();
+        self.plain_settings.store(Arc::new(now));
         settings
     }
 
@@ -253,9 +289,8 @@ impl Cx {
     /// Lets one connection in, within the limits as they are set now.
     pub fn enter(&self, ip: IpAddr) -> Result<Entry, Shut> {
         let standing = self.overrides.standing();
-        let of = |thing: Thing, name: &str| standing.state.of(&thing)?.get(name)?.trim().parse::<usize>().ok();
-        let node = || Thing::Broker(self.options.node_id.to_string());
-        let set = |name: &str| of(node(), name).or_else(|| of(Thing::Broker(String::new()), name));
+        let live = Live::of(&standing.state, self.options.node_id);
+        let set = |name: &str| live.whole(name).and_then(|limit| usize::try_from(limit).ok());
         let limit = set("max.connections").unwrap_or(self.options.connections_limit);
         let per_ip_limit = set("max.connections.per.ip").unwrap_or(self.options.connections_per_ip_limit);
         self.doors.enter_within(ip, limit, per_ip_limit)
@@ -266,6 +301,12 @@ impl Cx {
         // A panic elsewhere leaves at worst one session in an odd state, which its own client will notice.
         self.sessions.lock().unwrap_or_else(PoisonError::into_inner)
     }
+}
+
+/// The defaults were judged when they were set; ours stand in for what cannot be.
+fn plain(defaults: Arc<StreamDefaults>) -> Plain {
+    let settings = StreamSettings::parse_over(&defaults, &BTreeMap::new()).unwrap_or_default();
+    (defaults, Arc::new(settings))
 }
 
 /// One connection, as its requests see it.

@@ -12,10 +12,11 @@ use crate::config::stream_keys::STREAM_KEYS;
 use crate::engine::catalog::Stream;
 use crate::engine::{Catalog, Change};
 use crate::kafka::access::{self, Access};
+use crate::kafka::configs::live::Live;
 use crate::kafka::configs::{self, Foreign};
 use crate::kafka::cx::{self, Cx};
 use crate::kafka::error::{Code, Refusal};
-use crate::kafka::overrides::{Settings, Thing};
+use crate::kafka::overrides::{Settings, State, Thing};
 use crate::kafka::quota::rate::{WINDOW_MS, WINDOWS};
 
 /// Kinds of things that have settings (`ConfigResource.Type`).
@@ -109,6 +110,7 @@ impl What {
 
 /// Every setting of a topic whose owner set `set`.
 pub fn of_topic(cx: &Cx, set: &BTreeMap<String, String>) -> Vec<Described> {
+    let standing = cx.overrides.standing();
     STREAM_KEYS
         .iter()
         .map(|key| {
@@ -117,7 +119,8 @@ pub fn of_topic(cx: &Cx, set: &BTreeMap<String, String>) -> Vec<Described> {
                 synonyms.push((key.name, Some(value.clone()), Source::Topic));
             }
             let server_name = key.server_key.unwrap_or(key.name);
-            if let Some(value) = cx.stream_defaults().get(key.name) {
+            synonyms.extend(key.server_key.into_iter().flat_map(|name| live(cx, &standing.state, name)));
+            if let Some(value) = cx.engine.first_defaults().get(key.name) {
                 synonyms.push((server_name, Some(value.to_owned()), Source::StaticBroker));
             }
             synonyms.push((server_name, Some(key.default.to_owned()), Source::Default));
@@ -126,26 +129,37 @@ pub fn of_topic(cx: &Cx, set: &BTreeMap<String, String>) -> Vec<Described> {
         .collect()
 }
 
+/// What is set for a key of the server while it runs: for this broker, for all.
+fn live(cx: &Cx, state: &State, name: &'static str) -> Vec<Synonym> {
+    let of = |broker: String, source| {
+        let value = state.of(&Thing::Broker(broker))?.get(name)?;
+        Some((name, Some(value.clone()), source))
+    };
+    let this = of(cx.options.node_id.to_string(), Source::Broker);
+    [this, of(String::new(), Source::Brokers)].into_iter().flatten().collect()
+}
+
+/// Where the value of a key of the server comes from, and what it would be otherwise.
+fn of_server(cx: &Cx, state: &State, name: &'static str, default: &str) -> Vec<Synonym> {
+    let mut synonyms = live(cx, state, name);
+    if let Some(value) = cx.options.server_settings.get(name) {
+        synonyms.push((name, Some(value.clone()), Source::StaticBroker));
+    }
+    synonyms.push((name, Some(default.to_owned()), Source::Default));
+    synonyms
+}
+
 /// Every setting of this broker.
 pub fn of_broker(cx: &Cx) -> Vec<Described> {
     let standing = cx.overrides.standing();
-    let this = standing.state.of(&Thing::Broker(cx.options.node_id.to_string()));
-    let all = standing.state.of(&Thing::Broker(String::new()));
-    let live = |name: &'static str| {
-        let of = |set: Option<&Settings>, source| Some((name, Some(set?.get(name)?.clone()), source));
-        [of(this, Source::Broker), of(all, Source::Brokers)].into_iter().flatten()
-    };
+    let live = |name: &'static str| live(cx, &standing.state, name);
     let keys = server_keys::all().iter().map(|key| {
-        let mut synonyms: Vec<Synonym> = live(key.name).collect();
-        if let Some(value) = cx.options.server_settings.get(key.name) {
-            synonyms.push((key.name, Some(value.clone()), Source::StaticBroker));
-        }
-        synonyms.push((key.name, Some(key.default.to_owned()), Source::Default));
-        described(What::Key(key), synonyms, !configs::LIVE.contains(&key.name))
+        let synonyms = of_server(cx, &standing.state, key.name, key.default);
+        described(What::Key(key), synonyms, !configs::live::is_live(key.name))
     });
     let foreign = configs::foreign().iter().filter(|foreign| facts(cx).iter().all(|fact| fact.0 != foreign.name));
     let foreign = foreign.map(|foreign| {
-        let mut synonyms: Vec<Synonym> = live(foreign.name).collect();
+        let mut synonyms = live(foreign.name);
         synonyms.push((foreign.name, foreign.default.map(str::to_owned), Source::Default));
         described(What::Foreign(foreign), synonyms, !foreign.live)
     });
@@ -168,16 +182,25 @@ pub fn of_brokers(cx: &Cx) -> Vec<Described> {
     all.collect()
 }
 
-/// Every setting of a group or of client metrics, set or not.
-pub fn of_thing(cx: &Cx, thing: &Thing, keys: &'static [Key], source: Source) -> Vec<Described> {
+/// Every setting of a group or of client metrics, set or not; those of `inner` only if they are set.
+pub fn of_thing(
+    cx: &Cx,
+    thing: &Thing,
+    (keys, inner): (&'static [Key], &'static [Key]),
+    source: Source,
+) -> Vec<Described> {
     let standing = cx.overrides.standing();
     let set = standing.state.of(thing);
-    let keys = keys.iter().map(|key| {
+    let own = |key: &Key| set.and_then(|set| set.get(key.name)).cloned();
+    let keys = keys.iter().chain(inner.iter().filter(|key| own(key).is_some())).map(|key| {
         let mut synonyms: Vec<Synonym> = Vec::new();
-        if let Some(value) = set.and_then(|set| set.get(key.name)) {
-            synonyms.push((key.name, Some(value.clone()), source));
+        if let Some(value) = own(key) {
+            synonyms.push((key.name, Some(value), source));
         }
-        synonyms.push((key.server_key.unwrap_or(key.name), Some(key.default.to_owned()), Source::Default));
+        match key.server_key {
+            Some(name) => synonyms.extend(of_server(cx, &standing.state, name, key.default)),
+            None => synonyms.push((key.name, Some(key.default.to_owned()), Source::Default)),
+        }
         described(What::Key(key), synonyms, false)
     });
     keys.collect()
@@ -235,7 +258,7 @@ pub fn type_of(key: &Key) -> i8 {
 
 /// The one place that judges the settings of a topic.
 pub fn check_topic(cx: &Cx, set: &BTreeMap<String, String>) -> Result<StreamSettings, Refusal> {
-    StreamSettings::parse_over(cx.stream_defaults(), set).map_err(|bad| refusal(&bad))
+    StreamSettings::parse_over(&cx.stream_defaults(), set).map_err(|bad| refusal(&bad))
 }
 
 fn refusal(bad: &BadSetting) -> Refusal {
@@ -330,8 +353,8 @@ pub fn change(cx: &Cx, target: &Target<'_>, set: Changes) -> Result<Option<Plann
     }
     match target {
         Target::Topic(_) => check_topic(cx, &after).map(drop)?,
-        Target::Other(Thing::Broker(_)) => configs::check_broker(&after)?,
-        Target::Other(Thing::Group(_)) => configs::check_group(&after)?,
+        Target::Other(Thing::Broker(name)) => check_broker(cx, name, &after)?,
+        Target::Other(Thing::Group(_)) => configs::check_group(&after, &cx.options.server_settings)?,
         Target::Other(Thing::ClientMetrics(_)) => configs::check_client_metrics(&after)?,
         Target::Other(Thing::Clients(_)) => {}
     }
@@ -344,24 +367,37 @@ pub fn change(cx: &Cx, target: &Target<'_>, set: Changes) -> Result<Option<Plann
     }))
 }
 
+/// Whether a broker may have these settings, and streams that set nothing could live with them.
+fn check_broker(cx: &Cx, name: &str, after: &Settings) -> Result<(), Refusal> {
+    configs::check_broker(after)?;
+    let mut state = cx.overrides.standing().state.clone();
+    state.things.insert(Thing::Broker(name.to_owned()), after.clone());
+    let defaults = Live::of(&state, cx.options.node_id).defaults(cx.engine.first_defaults());
+    let agreed = StreamSettings::parse_over(&defaults, &BTreeMap::new());
+    agreed.map(drop).map_err(|bad| Refusal { code: Code::InvalidRequest, ..refusal(&bad) })
+}
+
 /// What a list-valued setting becomes when `text` is added to it or taken from it.
 pub fn with_list(cx: &Cx, target: &Target<'_>, name: &str, text: &str, add: bool) -> Result<String, Refusal> {
     let verb = if add { "append to" } else { "subtract from" };
-    let key_of = |keys: &'static [Key]| keys.iter().find(|key| key.name == name).map(What::Key);
     let what = match target {
         Target::Topic(_) => stream::key(name).map(What::Key),
-        Target::Other(Thing::Group(_)) => key_of(configs::GROUP),
-        Target::Other(Thing::ClientMetrics(_)) => key_of(configs::CLIENT_METRICS),
+        Target::Other(Thing::Group(_)) => configs::of_group(name).map(What::Key),
+        Target::Other(Thing::ClientMetrics(_)) => {
+            configs::CLIENT_METRICS.iter().find(|key| key.name == name).map(What::Key)
+        }
         Target::Other(Thing::Broker(_) | Thing::Clients(_)) => {
-            configs::foreign().iter().find(|foreign| foreign.name == name).map(What::Foreign)
+            let foreign = || configs::foreign().iter().find(|foreign| foreign.name == name).map(What::Foreign);
+            server_keys::named(name).map(What::Key).or_else(foreign)
         }
     };
     let what = what.filter(|what| what.kind() == LIST).ok_or_else(|| {
         Refusal::new(Code::InvalidConfig, format!("Can't {verb} config {name}, because its type is not LIST."))
     })?;
+    let defaults = cx.stream_defaults();
     let default = match (target, what) {
-        (Target::Topic(_), What::Key(key)) => cx.stream_defaults().get(name).unwrap_or(key.default),
-        (_, What::Key(key)) => key.default,
+        (Target::Topic(_), What::Key(key)) => defaults.get(name).unwrap_or(key.default),
+        (_, What::Key(key)) => cx.options.server_settings.get(name).map_or(key.default, String::as_str),
         (_, What::Foreign(foreign)) => foreign.default.unwrap_or(""),
         (_, What::Fact { .. }) => "",
     };

@@ -20,7 +20,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use tokio::sync::Semaphore;
 
 use crate::config::server::{ServerSettings, ShardLimits};
-use crate::config::stream::StreamSettings;
+use crate::config::stream::{StreamDefaults, StreamSettings};
 use crate::engine::Engine;
 use crate::engine::catalog::Stream;
 use crate::ids::StreamId;
@@ -33,7 +33,7 @@ use limits::{Limit, Limiter};
 /// Streams whose settings are kept parsed.
 const PARSED: usize = 4096;
 
-type Parsed = (Arc<Stream>, Arc<StreamSettings>);
+type Parsed = (Arc<Stream>, Arc<StreamDefaults>, Arc<StreamSettings>);
 
 /// What the configuration says of this face.
 #[derive(Clone, Copy, Debug)]
@@ -129,17 +129,19 @@ impl Kinesis {
     /// later version know one no more, the defaults hold.
     pub fn settings(&self, stream: &Arc<Stream>) -> Arc<StreamSettings> {
         let mut parsed = self.parsed.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some((of, settings)) = parsed.get(&stream.id)
+        let defaults = self.engine.defaults();
+        if let Some((of, over, settings)) = parsed.get(&stream.id)
             && Arc::ptr_eq(of, stream)
+            && Arc::ptr_eq(over, &defaults)
         {
             return settings.clone();
         }
-        let settings = StreamSettings::parse_over(self.engine.defaults(), &stream.settings).unwrap_or_default();
+        let settings = StreamSettings::parse_over(&defaults, &stream.settings).unwrap_or_default();
         let settings = Arc::new(settings);
         if parsed.len() >= PARSED {
             parsed.clear();
         }
-        parsed.insert(stream.id, (stream.clone(), settings.clone()));
+        parsed.insert(stream.id, (stream.clone(), defaults, settings.clone()));
         settings
     }
 

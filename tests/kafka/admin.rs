@@ -447,7 +447,8 @@ async fn single_settings_are_set_taken_back_added_and_removed() {
         (2, "t", SET, "no.such.key", Some("7"), false, 40, None),
         (2, "t", 9, "retention.ms", Some("7"), false, 42, None),
         (2, "nothing", SET, "retention.ms", Some("7"), false, 3, None),
-        (4, "1", SET, "log.retention.ms", Some("7"), false, 40, None),
+        (4, "1", SET, "log.retention.ms", Some("7"), true, 0, None),
+        (4, "1", SET, "log.retention.hours", Some("7"), false, 42, None),
         (4, "8", SET, "log.retention.ms", Some("7"), false, 42, None),
         (99, "x", SET, "retention.ms", Some("7"), false, 42, None),
     ] {

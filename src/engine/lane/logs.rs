@@ -28,6 +28,14 @@ impl Lane {
         }
     }
 
+    pub(super) fn rule(&mut self, logs: Vec<(LogId, Rules)>) {
+        for (id, rules) in logs {
+            if let Some(slot) = self.slots.get_mut(&id) {
+                slot.line.rules = Rules { open_shard: slot.line.rules.open_shard, ..rules };
+            }
+        }
+    }
+
     pub(super) fn remove(&mut self, logs: Vec<LogId>) {
         let facts: Vec<Fact> = logs.iter().map(|log| Fact::Removed { log: *log }).collect();
         for log in &logs {

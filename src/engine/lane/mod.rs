@@ -62,6 +62,8 @@ pub enum News {
     Append(Appending),
     /// Logs that exist from now on, or have new rules.
     Open(Vec<(LogId, Rules)>),
+    /// Logs that are here have new rules; which of their shards are open stays as it is.
+    Rules(Vec<(LogId, Rules)>),
     Remove(Vec<LogId>),
     Trim(LogId, Offset, oneshot::Sender<Result<Bounds, Error>>),
     /// Writers that name the open shard of these logs are refused from now on; says where each log ends.
@@ -323,6 +325,7 @@ impl Lane {
                 News::Append(appending) => self.waiting.push_back(appending),
                 News::Synced(upto) => self.publish(upto),
                 News::Open(logs) => self.open(logs),
+                News::Rules(logs) => self.rule(logs),
                 News::Remove(logs) => self.remove(logs),
                 News::Trim(log, below, reply) => self.trim(log, below, reply),
                 News::Cut(logs, reply) => {

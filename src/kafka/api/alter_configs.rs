@@ -80,7 +80,15 @@ pub(super) async fn alter(
                 Ok(())
             }
             Ok(Some(Planned::Thing(..))) if validate_only => Ok(()),
-            Ok(Some(Planned::Thing(thing, set))) => cx.overrides.change(&cx.engine, Command(vec![(thing, set)])).await,
+            Ok(Some(Planned::Thing(thing, set))) => {
+                let outcome = cx.overrides.change(&cx.engine, Command(vec![(thing, set)])).await;
+                match outcome {
+                    Ok(()) => {
+                        cx.enforce().await.map_err(|code| Refusal::new(code, "It stands, and has no effect yet."))
+                    }
+                    Err(refusal) => Err(refusal),
+                }
+            }
             Ok(None) => Ok(()),
             Err(refusal) => Err(refusal),
         };

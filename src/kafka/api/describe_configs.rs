@@ -91,13 +91,16 @@ fn describe(
         settings::BROKER_LOGGER if name.is_empty() => return invalid("Broker id must not be empty".into()),
         settings::BROKER_LOGGER => settings::check_broker_name(cx, name).map(|()| Vec::new())?,
         settings::GROUP if name.is_empty() => return invalid("Group name must not be empty".into()),
-        settings::GROUP => settings::of_thing(cx, &Thing::Group(name.to_owned()), configs::GROUP, Source::Group),
+        settings::GROUP => {
+            let keys = (configs::GROUP, configs::INNER);
+            settings::of_thing(cx, &Thing::Group(name.to_owned()), keys, Source::Group)
+        }
         settings::CLIENT_METRICS if name.is_empty() => {
             return invalid("Client metrics subscription name must not be empty".into());
         }
         settings::CLIENT_METRICS => {
             let thing = Thing::ClientMetrics(name.to_owned());
-            settings::of_thing(cx, &thing, configs::CLIENT_METRICS, Source::ClientMetrics)
+            settings::of_thing(cx, &thing, (configs::CLIENT_METRICS, &[]), Source::ClientMetrics)
         }
         _ => return invalid(format!("Unsupported resource type: {kind}")),
     };

@@ -2,6 +2,7 @@
 //! and of client metrics. Declarations, and the judging of values; what is set stands in the overrides. The names, types and
 //! defaults are Kafka's, the words ours. Pure.
 
+pub mod live;
 #[cfg(test)]
 mod tests;
 
@@ -80,7 +81,6 @@ fn parse(page: &'static str) -> Result<Vec<Foreign>, &'static str> {
 }
 
 const MAX: i64 = i32::MAX as i64;
-const OF_THE_SERVER: &str = "groups take the server's figures";
 const NOT_SHARED: &str = "share groups are not served";
 const NOT_STREAMS: &str = "streams groups are not served";
 const NOT_RECEIVED: &str = "no telemetry is received";
@@ -97,35 +97,59 @@ const fn key(
     Key { name, scope, section, kind, default, live: true, effect, server_key: server, doc }
 }
 
+const fn acts(name: &'static str, server: &'static str, kind: Kind, default: &'static str, doc: &'static str) -> Key {
+    let (scope, section, effect) = (Scope::Server, Section::Groups, Effect::Acts);
+    Key { name, scope, section, kind, default, live: true, effect, server_key: Some(server), doc }
+}
+
 const fn whole(min: i64, unit: Unit) -> Kind {
     Kind::Whole { min, max: MAX, unit }
 }
 
+macro_rules! bound {
+    ($name:literal, $kind:literal, $rest:literal) => {
+        ($name, Some(concat!($kind, "min.", $rest)), Some(concat!($kind, "max.", $rest)))
+    };
+}
+
 /// Settings of a group, sorted by name.
 pub static GROUP: &[Key] = &[
-    key(
+    acts(
         "consumer.assignment.interval.ms",
-        Some("group.consumer.assignment.interval.ms"),
+        "group.consumer.assignment.interval.ms",
         whole(0, Unit::Ms),
         "1000",
-        OF_THE_SERVER,
-        "Time between two assignments of the group.",
+        "Shortest time between two assignments of the group. Where nobody sets it, nothing waits.",
     ),
-    key(
+    acts(
         "consumer.heartbeat.interval.ms",
-        Some("group.consumer.heartbeat.interval.ms"),
+        "group.consumer.heartbeat.interval.ms",
         whole(1, Unit::Ms),
         "5000",
-        OF_THE_SERVER,
         "How often its members are told to say that they live.",
     ),
-    key(
+    acts(
         "consumer.session.timeout.ms",
-        Some("group.consumer.session.timeout.ms"),
+        "group.consumer.session.timeout.ms",
         whole(1, Unit::Ms),
         "45000",
-        OF_THE_SERVER,
         "How long its members may be silent.",
+    ),
+    key(
+        "errors.deadletterqueue.copy.record.enable",
+        None,
+        Kind::Bool,
+        "false",
+        NOT_SHARED,
+        "Whether a record that is given up is copied, or only told of.",
+    ),
+    key(
+        "errors.deadletterqueue.topic.name",
+        None,
+        Kind::Text,
+        "",
+        NOT_SHARED,
+        "The topic for records that are given up; none by default.",
     ),
     key(
         "share.assignment.interval.ms",
@@ -201,6 +225,14 @@ pub static GROUP: &[Key] = &[
         "Time between two assignments of the streams group.",
     ),
     key(
+        "streams.assignor.name",
+        Some("group.streams.assignors"),
+        Kind::OneOf(&["sticky"]),
+        "sticky",
+        NOT_STREAMS,
+        "The assignor of the streams group.",
+    ),
+    key(
         "streams.heartbeat.interval.ms",
         Some("group.streams.heartbeat.interval.ms"),
         whole(1, Unit::Ms),
@@ -225,6 +257,14 @@ pub static GROUP: &[Key] = &[
         "Standby copies of each task.",
     ),
     key(
+        "streams.rack.aware.assignment.tags",
+        Some("group.streams.rack.aware.assignment.tags"),
+        Kind::Text,
+        "",
+        NOT_STREAMS,
+        "Tags of clients whose standby copies are kept apart.",
+    ),
+    key(
         "streams.session.timeout.ms",
         Some("group.streams.session.timeout.ms"),
         whole(1, Unit::Ms),
@@ -233,6 +273,62 @@ pub static GROUP: &[Key] = &[
         "How long its members may be silent.",
     ),
 ];
+
+/// Settings of a group that Kafka takes and lists only where they are set, sorted by name.
+pub static INNER: &[Key] = &[
+    acts(
+        "consumer.assignor.offload.enable",
+        "group.consumer.assignor.offload.enable",
+        Kind::Bool,
+        "true",
+        "Whether a large assignment is made beside the coordinator.",
+    ),
+    key(
+        "share.assignor.offload.enable",
+        None,
+        Kind::Bool,
+        "true",
+        NOT_SHARED,
+        "Whether a large assignment is made beside the coordinator.",
+    ),
+    key(
+        "streams.acceptable.recovery.lag",
+        None,
+        whole(0, Unit::Count),
+        "10000",
+        NOT_STREAMS,
+        "How far a copy of a task may lag and still take it over.",
+    ),
+    key(
+        "streams.assignor.offload.enable",
+        None,
+        Kind::Bool,
+        "true",
+        NOT_STREAMS,
+        "Whether a large assignment is made beside the coordinator.",
+    ),
+    key(
+        "streams.num.warmup.replicas",
+        None,
+        whole(0, Unit::Count),
+        "2",
+        NOT_STREAMS,
+        "Most copies of tasks that are warmed up at a time.",
+    ),
+    key(
+        "streams.task.offset.interval.ms",
+        None,
+        whole(1, Unit::Ms),
+        "60000",
+        NOT_STREAMS,
+        "How often members tell how far their tasks are.",
+    ),
+];
+
+/// The setting of a group by its name.
+pub fn of_group(name: &str) -> Option<&'static Key> {
+    GROUP.iter().chain(INNER).find(|key| key.name == name)
+}
 
 /// Settings of client metrics, sorted by name (KIP-714).
 pub static CLIENT_METRICS: &[Key] = &[
@@ -256,46 +352,83 @@ const CLIENT_PARTS: &[&str] = &[
 /// Kafka's type of one of these keys, which is narrower than the value alone would say.
 pub fn type_of(key: &Key) -> i8 {
     match (key.name, settings::type_of(key)) {
-        ("match" | "metrics", _) => LIST,
+        ("match" | "metrics" | "streams.rack.aware.assignment.tags", _) => LIST,
         (_, kind) => kind,
     }
 }
 
-/// Whether a group may have these settings.
-pub fn check_group(set: &BTreeMap<String, String>) -> Result<(), Refusal> {
+/// Why a text is no value of a key, in Kafka's words.
+fn words(key: &Key, text: &str) -> Option<String> {
+    let wrong = key.judge(text, Numbers::Plain).err()?;
+    let (min, max) = match key.kind {
+        Kind::Whole { min, max, .. } => (min, max),
+        Kind::Bool => return Some("Expected value to be either true or false".into()),
+        Kind::OneOf(values) => return Some(format!("String must be one of: {}", values.join(", "))),
+        _ => return Some(wrong.why),
+    };
+    let is_int = max <= MAX;
+    let number = text.trim().parse::<i64>().ok().filter(|number| !is_int || i32::try_from(*number).is_ok());
+    Some(match number {
+        None => format!("Not a number of type {}", if is_int { "INT" } else { "LONG" }),
+        Some(number) if number < min => format!("Value must be at least {min}"),
+        Some(_) => format!("Value must be no more than {max}"),
+    })
+}
+
+/// What the broker lets a group have: the setting, and the keys of its least and its most.
+const BOUNDS: &[(&str, Option<&str>, Option<&str>)] = &[
+    bound!("consumer.heartbeat.interval.ms", "group.consumer.", "heartbeat.interval.ms"),
+    bound!("consumer.session.timeout.ms", "group.consumer.", "session.timeout.ms"),
+    bound!("consumer.assignment.interval.ms", "group.consumer.", "assignment.interval.ms"),
+    bound!("share.heartbeat.interval.ms", "group.share.", "heartbeat.interval.ms"),
+    bound!("share.session.timeout.ms", "group.share.", "session.timeout.ms"),
+    bound!("share.record.lock.duration.ms", "group.share.", "record.lock.duration.ms"),
+    bound!("share.delivery.count.limit", "group.share.", "delivery.count.limit"),
+    bound!("share.partition.max.record.locks", "group.share.", "partition.max.record.locks"),
+    bound!("share.assignment.interval.ms", "group.share.", "assignment.interval.ms"),
+    bound!("streams.heartbeat.interval.ms", "group.streams.", "heartbeat.interval.ms"),
+    bound!("streams.session.timeout.ms", "group.streams.", "session.timeout.ms"),
+    ("streams.num.standby.replicas", None, Some("group.streams.max.standby.replicas")),
+    bound!("streams.assignment.interval.ms", "group.streams.", "assignment.interval.ms"),
+];
+
+/// Whether a group may have these settings; `given`: what the broker was started with.
+pub fn check_group(set: &BTreeMap<String, String>, given: &BTreeMap<String, String>) -> Result<(), Refusal> {
     let bad = |why: String| Err(Refusal::new(Code::InvalidConfig, why));
+    if let Some(name) = set.keys().find(|name| of_group(name).is_none()) {
+        return bad(format!("Unknown group config name: {name}"));
+    }
     for (name, text) in set {
-        let Some(key) = GROUP.iter().find(|key| key.name == name) else {
-            return bad(format!("Unknown group config name: {name}"));
-        };
-        if let Err(wrong) = key.judge(text, Numbers::Plain) {
-            return bad(format!("Invalid value {text} for configuration {name}: {}", wrong.why));
+        if let Some(why) = of_group(name).and_then(|key| words(key, text)) {
+            return bad(format!("Invalid value {text} for configuration {name}: {why}"));
         }
     }
-    let value = |name: &str| {
-        let default = GROUP.iter().find(|key| key.name == name).map_or("", |key| key.default);
-        set.get(name).map_or(default, String::as_str).trim().parse::<i64>().unwrap_or(0)
+    let of_broker = |name: &str| -> Option<i64> {
+        let default = || server_keys::named(name).map(|key| key.default);
+        let default = || default().or_else(|| foreign().iter().find(|f| f.name == name).and_then(|f| f.default));
+        given.get(name).map(String::as_str).or_else(default)?.trim().parse().ok()
     };
-    let of_broker = |name: &str| server_keys::all().iter().find(|key| key.name == name).map(|key| key.default);
-    for kind in ["consumer", "share", "streams"] {
-        for name in ["heartbeat.interval.ms", "session.timeout.ms", "assignment.interval.ms"] {
-            let ours = format!("{kind}.{name}");
-            for (bound, sign) in [("min", "greater"), ("max", "less")] {
-                let theirs = format!("group.{kind}.{bound}.{name}");
-                let limit = foreign().iter().find(|f| f.name == theirs).and_then(|f| f.default);
-                let Some(limit) = limit.or_else(|| of_broker(&theirs)).and_then(|text| text.parse::<i64>().ok()) else {
-                    continue;
-                };
-                let outside = if bound == "min" { value(&ours) < limit } else { value(&ours) > limit };
-                if outside {
-                    return bad(format!("{ours} must be {sign} than or equal to {theirs}"));
-                }
+    let own = |name: &str| set.get(name)?.trim().parse::<i64>().ok();
+    for (name, min, max) in BOUNDS {
+        let Some(value) = own(name) else { continue };
+        let bound = |key: &Option<&str>| key.and_then(of_broker);
+        match (bound(min), bound(max)) {
+            (Some(min), Some(max)) if !(min..=max).contains(&value) => {
+                return bad(format!("{name} must be in the range {min} to {max} inclusive."));
             }
+            (None, Some(max)) if value > max => return bad(format!("{name} must be less than or equal to {max}")),
+            _ => {}
         }
+    }
+    for kind in ["consumer", "share", "streams"] {
+        let value = |name: &str| own(name).or_else(|| of_broker(of_group(name)?.server_key?));
         let (session, heartbeat) = (format!("{kind}.session.timeout.ms"), format!("{kind}.heartbeat.interval.ms"));
-        if value(&session) <= value(&heartbeat) {
+        if value(&session).zip(value(&heartbeat)).is_some_and(|(session, heartbeat)| session <= heartbeat) {
             return bad(format!("{session} must be greater than {heartbeat}"));
         }
+    }
+    if set.get("errors.deadletterqueue.topic.name").is_some_and(|name| name.starts_with("__")) {
+        return bad("errors.deadletterqueue.topic.name: DLQ topic name must not start with '__'".into());
     }
     Ok(())
 }
@@ -332,22 +465,19 @@ pub fn check_client_metrics(set: &BTreeMap<String, String>) -> Result<(), Refusa
     Ok(())
 }
 
-/// Keys of ours that take effect when they are set while the server runs: their names are Kafka's.
-pub const LIVE: &[&str] = &["max.connections", "max.connections.per.ip"];
-
 /// Whether a broker may have these settings, set while it runs.
 pub fn check_broker(set: &BTreeMap<String, String>) -> Result<(), Refusal> {
-    let bad = |why: String| Err(Refusal::new(Code::InvalidConfig, why));
-    let can_live = |name: &str| LIVE.contains(&name) || foreign().iter().any(|f| f.live && f.name == name);
+    let bad = |why: String| Err(Refusal::new(Code::InvalidRequest, why));
+    let can_live = |name: &str| live::is_live(name) || foreign().iter().any(|f| f.live && f.name == name);
     let fixed: Vec<&str> = set.keys().map(String::as_str).filter(|name| !can_live(name)).collect();
     if !fixed.is_empty() {
-        return bad(format!("Cannot update these configs dynamically: {}", fixed.join(", ")));
+        return bad(format!("Cannot update these configs dynamically: [{}]", fixed.join(", ")));
     }
     for (name, text) in set {
         let wrong = |why: &str| bad(format!("Invalid value {text} for configuration {name}: {why}"));
-        if let Some(key) = server_keys::all().iter().find(|key| key.name == name) {
-            if let Err(error) = key.judge(text, Numbers::Plain) {
-                return wrong(&error.why);
+        if let Some(key) = server_keys::named(name) {
+            if let Some(why) = words(key, text) {
+                return wrong(&why);
             }
             continue;
         }
@@ -361,11 +491,18 @@ pub fn check_broker(set: &BTreeMap<String, String>) -> Result<(), Refusal> {
             DOUBLE => text.parse::<f64>().is_ok(),
             _ => true,
         };
+        let of = match foreign.kind {
+            BOOLEAN => "Expected value to be either true or false",
+            SHORT => "Not a number of type SHORT",
+            LONG => "Not a number of type LONG",
+            DOUBLE => "Not a number of type DOUBLE",
+            _ => "Not a number of type INT",
+        };
         if foreign.is_secret() {
             return bad(format!("{name} cannot be set here: secrets are not kept"));
         }
         if !fits {
-            return wrong("Not a value of its type");
+            return wrong(of);
         }
     }
     Ok(())

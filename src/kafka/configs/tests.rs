@@ -20,11 +20,11 @@ fn every_setting_of_kafkas_broker_is_listed_once() {
 
 #[test]
 fn keys_are_sorted_and_their_defaults_are_values() {
-    for keys in [GROUP, CLIENT_METRICS] {
+    for keys in [GROUP, INNER, CLIENT_METRICS] {
         assert!(keys.windows(2).all(|pair| pair[0].name < pair[1].name));
         assert!(keys.iter().all(|key| key.judge(key.default, Numbers::Plain).is_ok()));
     }
-    assert_eq!(check_group(&set(&[])), Ok(()));
+    assert_eq!(check_group(&set(&[]), &set(&[])), Ok(()));
 }
 
 #[test]
@@ -33,22 +33,52 @@ fn groups_stay_within_what_the_broker_allows() {
         (vec![("consumer.session.timeout.ms", "50000")], None),
         (
             vec![("consumer.session.timeout.ms", "1000")],
-            Some("consumer.session.timeout.ms must be greater than or equal to group.consumer.min.session.timeout.ms"),
+            Some("consumer.session.timeout.ms must be in the range 45000 to 60000 inclusive."),
+        ),
+        (
+            vec![("consumer.session.timeout.ms", "0")],
+            Some("Invalid value 0 for configuration consumer.session.timeout.ms: Value must be at least 1"),
+        ),
+        (
+            vec![("consumer.session.timeout.ms", "x")],
+            Some("Invalid value x for configuration consumer.session.timeout.ms: Not a number of type INT"),
         ),
         (
             vec![("share.heartbeat.interval.ms", "20000")],
-            Some("share.heartbeat.interval.ms must be less than or equal to group.share.max.heartbeat.interval.ms"),
+            Some("share.heartbeat.interval.ms must be in the range 5000 to 15000 inclusive."),
+        ),
+        (
+            vec![("streams.num.standby.replicas", "9")],
+            Some("streams.num.standby.replicas must be less than or equal to 2"),
+        ),
+        (vec![("consumer.assignor.offload.enable", "false")], None),
+        (
+            vec![("errors.deadletterqueue.topic.name", "__x")],
+            Some("errors.deadletterqueue.topic.name: DLQ topic name must not start with '__'"),
         ),
         (vec![("consumer.session.timeout", "1")], Some("Unknown group config name: consumer.session.timeout")),
         (
             vec![("share.isolation.level", "none")],
             Some(
-                "Invalid value none for configuration share.isolation.level: expected one of read_committed, \
+                "Invalid value none for configuration share.isolation.level: String must be one of: read_committed, \
                  read_uncommitted",
             ),
         ),
     ] {
-        let got = check_group(&set(&pairs)).err();
+        let got = check_group(&set(&pairs), &set(&[])).err();
+        assert_eq!(got, want.map(|why| Refusal::new(Code::InvalidConfig, why)), "{pairs:?}");
+    }
+    // What the broker was started with counts.
+    let given =
+        set(&[("group.consumer.min.heartbeat.interval.ms", "10"), ("group.consumer.min.session.timeout.ms", "5000")]);
+    for (pairs, want) in [
+        (vec![("consumer.session.timeout.ms", "6000"), ("consumer.heartbeat.interval.ms", "10")], None),
+        (
+            vec![("consumer.session.timeout.ms", "5000")],
+            Some("consumer.session.timeout.ms must be greater than consumer.heartbeat.interval.ms"),
+        ),
+    ] {
+        let got = check_group(&set(&pairs), &given).err();
         assert_eq!(got, want.map(|why| Refusal::new(Code::InvalidConfig, why)), "{pairs:?}");
     }
 }
@@ -80,6 +110,15 @@ fn a_running_broker_takes_what_kafkas_takes() {
         ("node.id", "7", false),
         ("ssl.key.password", "secret", false),
         ("no.such.thing", "1", false),
+        ("log.retention.ms", "1000", true),
+        ("log.retention.hours", "1", false),
+        ("message.max.bytes", "2000000", true),
+        ("compression.type", "brotli", false),
+        ("num.partitions", "3", false),
+        ("producer.id.expiration.ms", "1000", true),
+        ("group.consumer.assignment.interval.ms", "20", true),
+        ("group.consumer.session.timeout.ms", "50000", false),
+        ("transaction.max.timeout.ms", "1000", false),
     ] {
         assert_eq!(check_broker(&set(&[(name, value)])).is_ok(), fine, "{name} {value}");
     }

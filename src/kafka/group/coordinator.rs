@@ -6,7 +6,7 @@ use std::sync::{Arc, Mutex, PoisonError, Weak};
 
 use tokio::sync::watch;
 
-use super::consumer::{Beat, Beaten, Described as DescribedConsumers, Refused};
+use super::consumer::{Beat, Beaten, Described as DescribedConsumers, Own, Refused};
 use super::{
     Command, Commit, Described, Fetch, Fetched, Groups, Heartbeat, Join, Joined, Leave, Listed, Missing, Name, Refusal,
     Reply, Scratch, Settings, Sync, Synced,
@@ -117,6 +117,14 @@ impl Coordinator {
 
     pub async fn configure(&self, settings: Settings) -> Result<(), Code> {
         match self.ask(Command::Configure(settings)).await? {
+            Reply::Done => Ok(()),
+            other => wrong(&other),
+        }
+    }
+
+    /// What single groups have for themselves from now on.
+    pub async fn own(&self, own: Own) -> Result<(), Code> {
+        match self.ask(Command::Own(Arc::new(own))).await? {
             Reply::Done => Ok(()),
             other => wrong(&other),
         }

@@ -259,6 +259,8 @@ pub enum Alarm {
     Beat { group: Name, member: Name },
     /// A member of a consumer group has not given back what it was told to, or has not joined or synced.
     Revoke { group: Name, member: Name },
+    /// A consumer group may have new assignments again.
+    Plan { group: Name },
     /// Chores wait: expired offsets, offsets of deleted streams.
     Chores,
 }

@@ -111,6 +111,8 @@ impl Settings {
 pub enum Command {
     /// Takes effect for what is decided from now on; until then the defaults hold.
     Configure(Settings),
+    /// What single groups have for themselves from now on.
+    Own(Arc<consumer::Own>),
     Join(Join),
     Sync(Sync),
     Heartbeat(Heartbeat),
@@ -224,6 +226,7 @@ pub enum Refusal {
 #[derive(Debug, Default)]
 pub struct Scratch {
     settings: Settings,
+    own: Arc<consumer::Own>,
     is_loaded: bool,
     /// Every group that has members or gave out member ids.
     live: BTreeMap<Name, Live>,
@@ -312,6 +315,10 @@ fn answer(state: &State, scratch: &mut Scratch, now: Timestamp, ticket: Ticket, 
     let reply = match command {
         Command::Configure(_) => {
             reconfigure(state, scratch, now, out);
+            Reply::Done
+        }
+        Command::Own(own) => {
+            scratch.own = own;
             Reply::Done
         }
         Command::Beat(beat) => return consumer::door::beat(state, scratch, now, ticket, *beat, out),
@@ -445,12 +452,13 @@ fn tick(state: &State, scratch: &mut Scratch, now: Timestamp, out: &mut Out) {
     }
     let mut has_chores = false;
     // All that is due of one consumer group is one decision: each must see what the others wrote.
-    let mut consumers: BTreeMap<Name, Vec<(Timestamp, Name, bool)>> = BTreeMap::new();
+    let mut consumers: BTreeMap<Name, Vec<(Timestamp, Due)>> = BTreeMap::new();
     for (at, alarm) in due {
         match alarm {
             Alarm::Chores => has_chores = true,
-            Alarm::Beat { group, member } => consumers.entry(group).or_default().push((at, member, true)),
-            Alarm::Revoke { group, member } => consumers.entry(group).or_default().push((at, member, false)),
+            Alarm::Beat { group, member } => consumers.entry(group).or_default().push((at, Due::Silent(member))),
+            Alarm::Revoke { group, member } => consumers.entry(group).or_default().push((at, Due::Late(member))),
+            Alarm::Plan { group } => consumers.entry(group).or_default().push((at, Due::Plan)),
             Alarm::Session { group, member } if scratch.live.contains_key(&group) => {
                 enter(state, scratch, now, &group, out, |room| room.session_ended(at, &member));
             }
@@ -465,10 +473,11 @@ fn tick(state: &State, scratch: &mut Scratch, now: Timestamp, out: &mut Out) {
     }
     for (name, due) in consumers {
         enter_consumer(state, scratch, now, &name, out, |room| {
-            for (at, member, is_silent) in &due {
-                match is_silent {
-                    true => room.session_ended(*at, member),
-                    false => room.revoking_ended(*at, member),
+            for (at, due) in &due {
+                match due {
+                    Due::Silent(member) => room.session_ended(*at, member),
+                    Due::Late(member) => room.revoking_ended(*at, member),
+                    Due::Plan => room.waiting_ended(*at),
                 }
             }
         });
@@ -476,6 +485,13 @@ fn tick(state: &State, scratch: &mut Scratch, now: Timestamp, out: &mut Out) {
     if has_chores {
         offsets::chores(state, scratch, now, out);
     }
+}
+
+/// What is due of a consumer group.
+enum Due {
+    Silent(Name),
+    Late(Name),
+    Plan,
 }
 
 /// Does something with a living group, bringing it to life first, and forgets it if the log then knows all of it.

@@ -27,6 +27,7 @@ mod tests;
 
 use std::collections::BTreeMap;
 
+use crate::config::server::ServerSettings;
 use crate::ids::Timestamp;
 use crate::ledger::{Input, Machine, Step, Ticket};
 use crate::record::records::Marker;
@@ -45,11 +46,29 @@ pub struct Settings {
     pub id_expiration_ms: i64,
     /// `transaction.abort.timed.out.transaction.cleanup.interval.ms`
     pub abort_check_ms: i64,
+    /// `transaction.remove.expired.transaction.cleanup.interval.ms`
+    pub remove_check_ms: i64,
 }
 
 impl Default for Settings {
     fn default() -> Settings {
-        Settings { max_timeout_ms: 15 * 60_000, id_expiration_ms: 7 * 24 * 3_600_000, abort_check_ms: 10_000 }
+        Settings {
+            max_timeout_ms: 15 * 60_000,
+            id_expiration_ms: 7 * 24 * 3_600_000,
+            abort_check_ms: 10_000,
+            remove_check_ms: 3_600_000,
+        }
+    }
+}
+
+impl Settings {
+    pub fn of(settings: &ServerSettings) -> Settings {
+        Settings {
+            max_timeout_ms: i32::try_from(settings.transaction_max_timeout_ms).unwrap_or(i32::MAX),
+            id_expiration_ms: settings.transactional_id_expiration_ms,
+            abort_check_ms: settings.transaction_abort_check_ms,
+            remove_check_ms: settings.transaction_remove_check_ms,
+        }
     }
 }
 
@@ -152,6 +171,7 @@ pub struct Scratch {
     /// The incarnation before the current one, for a client that asks again because the answer was lost.
     before: BTreeMap<Name, Producer>,
     next_check: Option<Timestamp>,
+    next_removal: Option<Timestamp>,
     is_loaded: bool,
 }
 
@@ -489,6 +509,15 @@ impl Turn<'_> {
             // It is not the client's doing, so nothing is known of a client that would ask again.
             self.scratch.before.remove(&id);
         }
+        self.remove_silent();
+        self.wake();
+    }
+
+    fn remove_silent(&mut self) {
+        if self.scratch.next_removal.is_some_and(|at| at > self.now) {
+            return;
+        }
+        self.scratch.next_removal = Some(self.now.plus_ms(self.scratch.settings.remove_check_ms));
         let expiration_ms = self.scratch.settings.id_expiration_ms;
         let silent: Vec<Name> = (self.state.all())
             .filter(|(_, t)| t.status.is_idle() && self.now.0 - t.updated.0 >= expiration_ms)
@@ -498,7 +527,6 @@ impl Turn<'_> {
             self.scratch.before.remove(&id);
             self.out.push(Step::Write(Record { id, transaction: None }));
         }
-        self.wake();
     }
 
     fn write(&mut self, id: &Name, transaction: Transaction) {

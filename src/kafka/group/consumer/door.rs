@@ -160,9 +160,10 @@ fn visit(
 ) {
     let group = state.groups.get(name).and_then(|group| group.consumer.as_deref()).cloned().unwrap_or_default();
     let topics = scratch.topics.clone().unwrap_or_else(|| Arc::new(NoTopics));
-    let Scratch { settings, consumers, alarms, .. } = scratch;
+    let Scratch { settings, own, consumers, alarms, .. } = scratch;
     let live = consumers.entry(name.clone()).or_default();
-    let settings = &settings.consumer;
+    let own = own.over(name, &settings.consumer);
+    let settings = own.as_ref().unwrap_or(&settings.consumer);
     let mut room = Room { name: name.clone(), group, live, alarms, settings, topics, now, out };
     act(&mut room);
     if room.group.members.is_empty() && room.live.is_forgettable() {

@@ -8,9 +8,9 @@
 //! Assignments of small groups are computed at once. A large group's is a [`Job`] outside the machine: while it runs,
 //! heartbeats are answered from the targets there are, joins wait for it, and whatever changes meanwhile is one next job.
 //!
-//! Four things are otherwise than in Kafka 4.4: there is no least time between two assignments; expressions are resolved
-//! whenever the streams have changed, and not by a timer; all that the members of one group say about themselves, and how
-//! many expressions they use, has a limit (GROUP_MAX_SIZE_REACHED); and a group cannot have settings of its own.
+//! Three things are otherwise than in Kafka 4.4: where nobody sets a least time between two assignments there is none;
+//! expressions are resolved whenever the streams have changed, and not by a timer; and all that the members of one group
+//! say about themselves, and how many expressions they use, has a limit (GROUP_MAX_SIZE_REACHED).
 
 pub mod assign;
 mod classic;
@@ -126,6 +126,12 @@ pub struct Settings {
     pub migration: Migration,
     /// `group.limit.bytes`: all that the members of one group say about themselves, with their keys.
     pub limit_bytes: usize,
+    /// What a group may set for itself: shortest and longest.
+    pub session_bounds_ms: (i32, i32),
+    pub heartbeat_bounds_ms: (i32, i32),
+    /// `group.consumer.assignment.interval.ms`; 0 where nobody sets it.
+    pub assignment_interval_ms: i32,
+    pub assignment_bounds_ms: (i32, i32),
     /// How many steps an assignment may take within the machine's own turn; Kafka has no key for it.
     pub inline_limit: usize,
 }
@@ -134,7 +140,11 @@ impl Default for Settings {
     fn default() -> Settings {
         Settings {
             session_timeout_ms: 45_000,
+            session_bounds_ms: (45_000, 60_000),
             heartbeat_interval_ms: 5_000,
+            heartbeat_bounds_ms: (5_000, 15_000),
+            assignment_interval_ms: 0,
+            assignment_bounds_ms: (0, 15_000),
             max_size: i32::MAX as usize,
             assignors: vec![Assignor::Uniform, Assignor::Range],
             migration: Migration::Bidirectional,
@@ -147,6 +157,7 @@ impl Default for Settings {
 impl Settings {
     pub fn of(settings: &ServerSettings) -> Settings {
         let ms = |ms: i64| i32::try_from(ms).unwrap_or(i32::MAX);
+        let both = |(min, max): (i64, i64)| (ms(min), ms(max));
         Settings {
             session_timeout_ms: ms(settings.group_consumer_session_timeout_ms),
             heartbeat_interval_ms: ms(settings.group_consumer_heartbeat_interval_ms),
@@ -159,8 +170,59 @@ impl Settings {
                 _ => Migration::Bidirectional,
             },
             limit_bytes: settings.group_limit_bytes,
-            ..Settings::default()
+            session_bounds_ms: both(settings.group_consumer_session_bounds_ms),
+            heartbeat_bounds_ms: both(settings.group_consumer_heartbeat_bounds_ms),
+            assignment_interval_ms: settings.group_consumer_assignment_interval_ms.map_or(0, ms),
+            assignment_bounds_ms: both(settings.group_consumer_assignment_bounds_ms),
+            inline_limit: inline_limit(settings.group_consumer_assignor_offload),
         }
+    }
+}
+
+/// Steps of an assignment that may be taken at once, and beside the machine otherwise.
+fn inline_limit(offload: bool) -> usize {
+    if offload { Settings::default().inline_limit } else { usize::MAX }
+}
+
+/// What was set while the server ran: for all groups, and for single ones. It was judged when it was set; should the
+/// server's bounds have changed since, they hold.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Own {
+    pub assignment_interval_ms: Option<i32>,
+    pub groups: BTreeMap<Name, OwnOfGroup>,
+}
+
+/// Each `None` where the group has none of its own.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct OwnOfGroup {
+    /// `consumer.session.timeout.ms`
+    pub session_timeout_ms: Option<i32>,
+    /// `consumer.heartbeat.interval.ms`
+    pub heartbeat_interval_ms: Option<i32>,
+    /// `consumer.assignment.interval.ms`
+    pub assignment_interval_ms: Option<i32>,
+    /// `consumer.assignor.offload.enable`
+    pub offload: Option<bool>,
+}
+
+impl Own {
+    /// The settings of one group, if they are not the server's.
+    pub(super) fn over(&self, group: &Name, settings: &Settings) -> Option<Settings> {
+        let own = self.groups.get(group).copied();
+        if own.is_none() && self.assignment_interval_ms.is_none() {
+            return None;
+        }
+        let own = own.unwrap_or_default();
+        let within = |own: Option<i32>, or: i32, (min, max): (i32, i32)| own.map_or(or, |own| own.min(max).max(min));
+        let interval_ms = own.assignment_interval_ms.or(self.assignment_interval_ms);
+        let s = settings;
+        Some(Settings {
+            session_timeout_ms: within(own.session_timeout_ms, s.session_timeout_ms, s.session_bounds_ms),
+            heartbeat_interval_ms: within(own.heartbeat_interval_ms, s.heartbeat_interval_ms, s.heartbeat_bounds_ms),
+            assignment_interval_ms: within(interval_ms, s.assignment_interval_ms, s.assignment_bounds_ms),
+            inline_limit: own.offload.map_or(s.inline_limit, inline_limit),
+            ..settings.clone()
+        })
     }
 }
 
@@ -192,6 +254,8 @@ pub(super) struct Live {
     /// The version of the streams that the targets were computed with.
     seen: Option<u64>,
     is_busy: bool,
+    /// When the alarm rings that is set for the next assignment.
+    next_plan: Option<Timestamp>,
     /// Members that wait for their first assignment.
     parked: BTreeMap<Name, Vec<Ticket>>,
     members: BTreeMap<Name, Session>,

@@ -299,7 +299,8 @@ impl Room<'_> {
         self.put(Change::Epoch(Some(epoch)));
     }
 
-    /// Brings the targets up to the group's epoch and to the streams there are; false: that takes a while.
+    /// Brings the targets up to the group's epoch and to the streams there are; false: that takes a while, and who has
+    /// none yet waits for it. Where the last assignment is too young for another, members go on with it.
     pub(super) fn plan(&mut self) -> bool {
         let version = self.topics.version();
         let is_behind = self.group.target.is_none() || self.group.epoch() > self.group.target_epoch();
@@ -308,6 +309,13 @@ impl Room<'_> {
         }
         if self.live.is_busy {
             return false;
+        }
+        if let Some(at) = self.not_before() {
+            if self.live.next_plan.is_none_or(|next| next > at) {
+                self.live.next_plan = Some(at);
+                self.alarms.set(at, Alarm::Plan { group: self.name.clone() });
+            }
+            return true;
         }
         let work = Work {
             topics: self.topics.clone(),
@@ -325,6 +333,13 @@ impl Room<'_> {
         let outcome = work.run();
         self.take(version, self.group.epoch(), &outcome);
         true
+    }
+
+    /// When there may be another assignment, if that is not now.
+    fn not_before(&self) -> Option<Timestamp> {
+        let interval_ms = i64::from(self.settings.assignment_interval_ms);
+        let last = self.group.target?.time_ms.min(self.now.0);
+        Some(Timestamp(last).plus_ms(interval_ms)).filter(|at| *at > self.now)
     }
 
     /// The one that most members prefer; of equals the first by name.
@@ -476,6 +491,16 @@ impl Room<'_> {
         }
         if self.group.members.contains_key(id) {
             self.fence(id);
+        }
+    }
+
+    /// There may be another assignment.
+    pub fn waiting_ended(&mut self, at: Timestamp) {
+        if self.live.next_plan == Some(at) {
+            self.live.next_plan = None;
+            if !self.group.members.is_empty() {
+                self.plan();
+            }
         }
     }
 

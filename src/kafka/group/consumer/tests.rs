@@ -4,6 +4,7 @@ mod assignors;
 mod classic;
 mod limits;
 mod mixed;
+mod own;
 mod random;
 
 use super::*;
