@@ -23,6 +23,7 @@ use crate::engine::ledgers::{Effects, Ledger};
 use crate::engine::{Engine, Error};
 use crate::ids::Timestamp;
 use crate::kafka::access::Access;
+use crate::kafka::group::coordinator::Ruled;
 use crate::kafka::jwks::Jwks;
 use crate::kafka::ledgers;
 use crate::kafka::sasl::{Method, TokenLogin, Users};
@@ -144,6 +145,11 @@ impl Security {
         let mut text = String::new();
         write!(text, "{:032x}", self.chance.draw_u128()).expect("a string takes everything");
         text
+    }
+
+    /// What says who may know of what; `None`: everybody may know of everything.
+    pub fn ruled(&self) -> Option<Ruled> {
+        self.settings.enforced.then(|| Ruled { state: self.state(), policy: self.settings.policy.clone() })
     }
 
     /// What `principal`, coming from `address`, may do by the rules as they are now.

@@ -278,3 +278,46 @@ async fn where_nobody_is_asked_who_they_are_there_are_no_rules() {
     let gone = client.ask(2, DeleteAclsRequest::default().with_filters(vec![any()])).await;
     assert_eq!(gone.filter_results[0].error_code, 54);
 }
+
+/// The topics that a member of a group has by an expression, by id.
+async fn expressed(client: &mut Client, member: &str, epoch: i32, regex: Option<&str>) -> (i32, Option<Vec<[u8; 16]>>) {
+    let joins = regex.is_some();
+    let request = ConsumerGroupHeartbeatRequest::default()
+        .with_group_id(group_id())
+        .with_member_id(text(member))
+        .with_member_epoch(epoch)
+        .with_rebalance_timeout_ms(if joins { 60_000 } else { -1 })
+        .with_subscribed_topic_names(None)
+        .with_subscribed_topic_regex(regex.map(text))
+        .with_topic_partitions(joins.then(Vec::new));
+    let answer = client.ask(1, request).await;
+    assert_eq!(answer.error_code, 0, "{:?}", answer.error_message);
+    let ids =
+        answer.assignment.map(|all| all.topic_partitions.iter().map(|topic| topic.topic_id.into_bytes()).collect());
+    (answer.member_epoch, ids)
+}
+
+#[tokio::test]
+async fn an_expression_stands_for_what_its_member_may_see() {
+    let mut world = world().await;
+    world.admin.create("t2", 1, &[]).await;
+    let all = world.admin.ask(12, MetadataRequest::default().with_topics(None)).await.topics;
+    let id = |name: &str| {
+        all.iter().find(|topic| topic.name.as_ref().is_some_and(|n| **n == *name)).expect("there").topic_id.into_bytes()
+    };
+    world.allow(vec![rule(GROUP, "g", READ), rule(TOPIC, "t", DESCRIBE)]).await;
+    let (epoch, ids) = expressed(&mut world.alice, "alice", 0, Some("t.*")).await;
+    assert_eq!(ids, Some(vec![id("t")]));
+    // Another rule counts from the next heartbeat on.
+    world.allow(vec![rule(TOPIC, "t2", READ)]).await;
+    let (_, ids) = expressed(&mut world.alice, "alice", epoch, None).await;
+    let mut both = [id("t"), id("t2")];
+    both.sort_unstable();
+    assert_eq!(
+        ids.map(|mut ids| {
+            ids.sort_unstable();
+            ids
+        }),
+        Some(both.to_vec())
+    );
+}

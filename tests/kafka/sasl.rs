@@ -50,11 +50,11 @@ pub async fn asking(settings: Settings, jwks: Option<Arc<Jwks>>, disk: Arc<MemDi
     let mut listener = Listener::bind("test", "127.0.0.1:0", None).await.expect("a free port");
     listener.sasl = true;
     let users = [("admin", "adminsecret"), ("alice", "alicesecret"), ("bob", "bobsecret")];
-    listening_on(disk, listener, settings, &users, jwks).await
+    listening_on(disk, listener, settings, &users, jwks, None).await
 }
 
 pub async fn listening(listener: Listener, settings: Settings, users: &[(&str, &str)]) -> (Server, Clock) {
-    listening_on(Arc::new(MemDisk::new()), listener, settings, users, None).await
+    listening_on(Arc::new(MemDisk::new()), listener, settings, users, None, None).await
 }
 
 async fn listening_on(
@@ -63,6 +63,7 @@ async fn listening_on(
     settings: Settings,
     users: &[(&str, &str)],
     jwks: Option<Arc<Jwks>>,
+    beside: Option<Listener>,
 ) -> (Server, Clock) {
     let clock = Clock::manual(NOW);
     let opened = Engine::open(engine::Options::default(), disk, clock.clone(), Chance::System, Driver::Threads).await;
@@ -74,6 +75,15 @@ async fn listening_on(
         security = security.with_oauth(jwks);
     }
     let cx = Arc::new(Cx::new(engine.clone(), groups, Options::default()).secured(security));
+    if let Some(open) = beside {
+        let cx = cx.clone();
+        // For as long as the test's own tasks live.
+        let (keep, stay) = watch::channel(false);
+        tokio::spawn(async move {
+            serve(cx, open, stay).await;
+            drop(keep);
+        });
+    }
     let address = listener.address().expect("bound");
     let (stop, stopping) = watch::channel(false);
     let serving = tokio::spawn(serve(cx, listener, stopping));
@@ -214,4 +224,29 @@ async fn credentials_are_set_shown_used_and_removed() {
     assert_eq!(admin.ask(0, delete()).await.results[0].error_code, 91);
     let mut eve = server.client().await;
     assert_eq!(plain(&mut eve, "eve", "evesecret").await, 58);
+}
+
+#[tokio::test]
+async fn a_listener_that_asks_nobody_stands_beside_one_that_does() {
+    let open = Listener::bind("open", "127.0.0.1:0", None).await.expect("a free port");
+    let mut asks = Listener::bind("asks", "127.0.0.1:0", None).await.expect("a free port");
+    asks.sasl = true;
+    let address = open.address().expect("bound");
+    let (disk, users) = (Arc::new(MemDisk::new()), [("admin", "adminsecret")]);
+    let (mut server, _) = listening_on(disk, asks, settings(0), &users, None, Some(open)).await;
+    let mut admin = server.client().await;
+    assert_eq!(plain(&mut admin, "admin", "adminsecret").await, 0);
+    admin.create("t", 1, &[]).await;
+    server.address = address;
+    let mut nobody = server.client().await;
+    // Nobody asks who is there, and so it is nobody, who may do nothing.
+    assert_eq!(handshake(&mut nobody, 1, "PLAIN").await.error_code, 34);
+    let list = nobody.ask(12, MetadataRequest::default().with_topics(None)).await;
+    assert_eq!(list.topics.len(), 0);
+    let rule = super::acls::rule(super::acl_cells::TOPIC, "t", super::acl_cells::DESCRIBE);
+    let rules = vec![rule.with_principal(text("User:ANONYMOUS"))];
+    let answer = admin.ask(2, kafka_protocol::messages::CreateAclsRequest::default().with_creations(rules)).await;
+    assert_eq!(answer.results[0].error_code, 0);
+    let list = nobody.ask(12, MetadataRequest::default().with_topics(None)).await;
+    assert_eq!(list.topics.len(), 1);
 }

@@ -11,6 +11,7 @@ use crate::kafka::access::{group, topic};
 use crate::kafka::cx::{Call, Cx};
 use crate::kafka::error::Code;
 use crate::kafka::group::Name;
+use crate::kafka::group::consumer::assign::Viewer;
 use crate::kafka::group::consumer::state::Assignment as Partitions;
 use crate::kafka::group::consumer::{Beat, Beaten};
 use crate::kafka::wire::Uuid;
@@ -39,7 +40,7 @@ impl Api for ConsumerGroupHeartbeat {
         }
         let fresh = u128::from(cx.engine.random()) << 64 | u128::from(cx.engine.random());
         let beat = beat(&call, request, fresh);
-        if let Err(code) = cx.groups.look(&cx.engine.catalog()).await {
+        if let Err(code) = cx.groups.look_by(&cx.engine.catalog(), cx.security.ruled()).await {
             return Answer::Now(refused(code, None));
         }
         Answer::Now(match cx.groups.beat(beat).await {
@@ -64,6 +65,7 @@ fn beat(call: &Call, request: ConsumerGroupHeartbeatRequest, fresh: u128) -> Bea
         owned: request.topic_partitions.map(|topics| topics.into_iter().map(one).collect()),
         client_id: call.client_id.as_deref().unwrap_or("").into(),
         client_host: format!("/{}", call.conn.peer.ip()).into(),
+        viewer: Viewer { principal: call.conn.principal(), host: call.conn.peer.ip().to_canonical().to_string() },
         names_itself: call.version >= 1,
         fresh,
     }

@@ -11,13 +11,16 @@ use super::{
     Command, Commit, Described, Fetch, Fetched, Groups, Heartbeat, Join, Joined, Leave, Listed, Missing, Name, Refusal,
     Reply, Scratch, Settings, Sync, Synced,
 };
+use crate::auth::rules::{Policy, authorize};
+use crate::auth::{self, Action};
 use crate::engine::catalog::Kind;
 use crate::engine::ledgers::{Effects, Ledger};
 use crate::engine::{Catalog, Engine, Error, Growth, Part, Receipt};
 use crate::ids::StreamId;
+use crate::kafka::access;
 use crate::kafka::cx;
 use crate::kafka::error::Code;
-use crate::kafka::group::consumer::assign::Topics;
+use crate::kafka::group::consumer::assign::{Topics, Viewer};
 use crate::kafka::ledgers;
 use crate::kafka::wire::Uuid;
 use crate::record::records::Marker;
@@ -35,12 +38,26 @@ pub type Committing = Result<Vec<Result<(), Refusal>>, Code>;
 pub struct Coordinator(Ledger<Groups>, Arc<Mutex<Seen>>);
 
 /// The last picture of the streams that the machine was shown, and how many it was shown.
-type Seen = (Option<Arc<Catalog>>, u64);
+#[derive(Debug, Default)]
+struct Seen {
+    catalog: Option<Arc<Catalog>>,
+    ruled: Option<Ruled>,
+    count: u64,
+}
+
+/// What says who may know of what.
+#[derive(Clone, Debug)]
+pub struct Ruled {
+    pub state: Arc<auth::machine::State>,
+    pub policy: Arc<Policy>,
+}
 
 /// The streams that Kafka's clients see.
 #[derive(Debug)]
 struct Shown {
     catalog: Arc<Catalog>,
+    /// `None`: everybody may know of everything.
+    ruled: Option<Ruled>,
     version: u64,
 }
 
@@ -67,6 +84,12 @@ impl Topics for Shown {
         for stream in cx::topics(&self.catalog).filter(|stream| !cx::is_internal(stream)) {
             see(&stream.name);
         }
+    }
+
+    fn may_see(&self, viewer: &Viewer, name: &str) -> bool {
+        self.ruled.as_ref().is_none_or(|Ruled { state, policy }| {
+            authorize(&state.rules, policy, &viewer.principal, &viewer.host, Action::Describe, access::topic(name))
+        })
     }
 }
 
@@ -166,15 +189,29 @@ impl Coordinator {
 
     /// Shows the machine what streams there are, unless it has seen this very picture.
     pub async fn look(&self, catalog: &Arc<Catalog>) -> Result<(), Code> {
-        let version = {
+        self.look_at(catalog, None).await
+    }
+
+    /// The same, and at who may know of what.
+    pub async fn look_by(&self, catalog: &Arc<Catalog>, ruled: Option<Ruled>) -> Result<(), Code> {
+        self.look_at(catalog, Some(ruled)).await
+    }
+
+    async fn look_at(&self, catalog: &Arc<Catalog>, ruled: Option<Option<Ruled>>) -> Result<(), Code> {
+        let topics = {
             let mut seen = self.1.lock().unwrap_or_else(PoisonError::into_inner);
-            if seen.0.as_ref().is_some_and(|seen| Arc::ptr_eq(seen, catalog)) {
+            let ruled = ruled.unwrap_or_else(|| seen.ruled.clone());
+            let is_same = match (&seen.ruled, &ruled) {
+                (None, None) => true,
+                (Some(before), Some(now)) => Arc::ptr_eq(&before.state, &now.state),
+                _ => false,
+            };
+            if is_same && seen.catalog.as_ref().is_some_and(|seen| Arc::ptr_eq(seen, catalog)) {
                 return Ok(());
             }
-            *seen = (Some(catalog.clone()), seen.1 + 1);
-            seen.1
+            *seen = Seen { catalog: Some(catalog.clone()), ruled: ruled.clone(), count: seen.count + 1 };
+            Arc::new(Shown { catalog: catalog.clone(), ruled, version: seen.count })
         };
-        let topics = Arc::new(Shown { catalog: catalog.clone(), version });
         match self.ask(Command::Look(topics)).await? {
             Reply::Done => Ok(()),
             other => wrong(&other),

@@ -14,6 +14,7 @@ use imbl::OrdMap;
 use regex::bytes::{Regex, RegexBuilder};
 
 use super::state::{Assignment, Member, Resolved};
+use crate::auth::Principal;
 use crate::kafka::group::Name;
 
 /// The streams there are, at one instant.
@@ -25,6 +26,18 @@ pub trait Topics: fmt::Debug + Send + Sync {
     fn name(&self, id: u128) -> Option<Name>;
     fn count(&self) -> usize;
     fn visit(&self, see: &mut dyn FnMut(&Name));
+    /// Whether somebody may know of it.
+    fn may_see(&self, _: &Viewer, _: &str) -> bool {
+        true
+    }
+}
+
+/// For whom an expression is resolved: it stands for nothing they may not know of.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Viewer {
+    pub principal: Principal,
+    /// The address they come from.
+    pub host: String,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -57,6 +70,8 @@ pub struct Work {
     pub members: OrdMap<Name, Arc<Member>>,
     pub targets: OrdMap<Name, Arc<Assignment>>,
     pub regexes: OrdMap<Name, Arc<Resolved>>,
+    /// Who asked by each expression first.
+    pub viewers: BTreeMap<Name, Viewer>,
     pub assignor: Assignor,
 }
 
@@ -165,16 +180,23 @@ impl Work {
 
     fn resolve(&self) -> BTreeMap<Name, Vec<Name>> {
         let regexes: BTreeSet<&Name> = self.members.values().filter_map(|member| member.regex.as_ref()).collect();
-        let compiled: Vec<_> = regexes.into_iter().map(|regex| (regex, compile(regex))).collect();
-        let mut found: BTreeMap<Name, Vec<Name>> =
-            compiled.iter().map(|(regex, _)| ((*regex).clone(), Vec::new())).collect();
+        // One that nobody has asked by since the start stands for what it stood for.
+        let before = |regex: &Name| self.regexes.get(regex).map(|resolved| resolved.topics.clone()).unwrap_or_default();
+        let mut found: BTreeMap<Name, Vec<Name>> = BTreeMap::new();
+        let mut compiled = Vec::new();
+        for regex in regexes {
+            let viewer = self.viewers.get(regex);
+            found.insert(regex.clone(), if viewer.is_some() { Vec::new() } else { before(regex) });
+            compiled.extend(viewer.map(|viewer| (regex, viewer, compile(regex))));
+        }
         if found.is_empty() {
             return found;
         }
         let mut room_bytes = RESOLVED_LIMIT_BYTES;
         self.topics.visit(&mut |name| {
-            for (regex, compiled) in &compiled {
+            for (regex, viewer, compiled) in &compiled {
                 if compiled.as_ref().is_some_and(|compiled| compiled.is_match(name.as_bytes()))
+                    && self.topics.may_see(viewer, name)
                     && let Some(left) = room_bytes.checked_sub(name.len() + 2)
                     && let Some(topics) = found.get_mut(*regex)
                 {

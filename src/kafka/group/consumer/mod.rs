@@ -9,8 +9,8 @@
 //! heartbeats are answered from the targets there are, joins wait for it, and whatever changes meanwhile is one next job.
 //!
 //! Three things are otherwise than in Kafka 4.4: where nobody sets a least time between two assignments there is none;
-//! expressions are resolved whenever the streams have changed, and not by a timer; and all that the members of one group
-//! say about themselves, and how many expressions they use, has a limit (GROUP_MAX_SIZE_REACHED).
+//! expressions are resolved whenever the streams or access rules have changed, and not by a timer; and all that the members
+//! of one group say about themselves, and how many expressions they use, has a limit (GROUP_MAX_SIZE_REACHED).
 
 pub mod assign;
 mod classic;
@@ -29,7 +29,7 @@ use super::Name;
 use crate::config::server::ServerSettings;
 use crate::ids::Timestamp;
 use crate::ledger::Ticket;
-use assign::{Assignor, Outcome, Topics, Work};
+use assign::{Assignor, Outcome, Topics, Viewer, Work};
 pub(super) use room::{Room, check, describe};
 use state::{Assignment, Held};
 
@@ -49,6 +49,8 @@ pub struct Beat {
     pub owned: Option<Assignment>,
     pub client_id: Name,
     pub client_host: Name,
+    /// Who sends it.
+    pub viewer: Viewer,
     /// v1+: the member names itself (KIP-1082).
     pub names_itself: bool,
     /// The member's id, should it not name itself.
@@ -259,6 +261,8 @@ pub(super) struct Live {
     /// Members that wait for their first assignment.
     parked: BTreeMap<Name, Vec<Ticket>>,
     members: BTreeMap<Name, Session>,
+    /// For whom each expression is resolved.
+    viewers: BTreeMap<Name, Viewer>,
 }
 
 impl Live {

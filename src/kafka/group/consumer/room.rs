@@ -4,7 +4,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, OnceLock};
 
-use super::assign::{Assignor, Outcome, REGEXES_LIMIT, Topics, Work, compile};
+use super::assign::{Assignor, Outcome, REGEXES_LIMIT, Topics, Viewer, Work, compile};
 use super::reconcile::{is_part_of, reconcile};
 use super::state::{AWAY, Assignment, Change, Consumer, Current, Epoch, Held, Member, Phase, Resolved, Target};
 use super::{Beat, Beaten, Described, DescribedMember, Job, Live, Refused, Session, Settings, partitions};
@@ -114,7 +114,11 @@ impl Room<'_> {
         self.has_room(&id, old.as_deref(), &member)?;
         self.admit(&beat)?;
         // Another subscription is a new question.
+        let regex = member.regex.clone();
         self.set(&id, member);
+        if let Some(regex) = regex {
+            self.view(regex, beat.viewer.clone());
+        }
         let is_planned = self.plan();
         self.touch(&id);
         if !is_planned && beat.epoch == 0 {
@@ -125,6 +129,15 @@ impl Room<'_> {
                 && (beat.topics.is_some() || beat.regex.is_some())
                 && beat.owned.is_some());
         Ok(Answer::Now(self.step(&id, beat.owned.as_ref(), is_full)))
+    }
+
+    /// An expression is resolved for whoever asks by it first.
+    fn view(&mut self, regex: Name, viewer: Viewer) {
+        if !self.live.viewers.contains_key(&regex) {
+            self.live.viewers.insert(regex, viewer);
+            // Whatever it stood for was not looked at for them.
+            self.live.seen = None;
+        }
     }
 
     /// Whether what a member says about itself can be kept beside all the others; `old`: whose room it takes.
@@ -322,6 +335,7 @@ impl Room<'_> {
             members: self.group.members.clone(),
             targets: self.group.targets.clone(),
             regexes: self.group.regexes.clone(),
+            viewers: self.live.viewers.clone(),
             assignor: self.assignor(),
         };
         if work.size() > self.settings.inline_limit {
@@ -388,6 +402,8 @@ impl Room<'_> {
         for regex in unused {
             self.put(Change::Regex(regex, None));
         }
+        let members = &self.group.members;
+        self.live.viewers.retain(|regex, _| members.values().any(|member| member.regex.as_ref() == Some(regex)));
         let mut epoch = epoch;
         if is_newest {
             self.live.seen = Some(version);

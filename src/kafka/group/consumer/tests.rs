@@ -7,7 +7,9 @@ mod mixed;
 mod own;
 mod random;
 
+use super::assign::Viewer;
 use super::*;
+use crate::auth::Principal;
 use crate::kafka::group::{Command, Commit, CommitOffset, Fetch, Groups, Record, Refusal, Reply};
 use crate::ledger::laws;
 
@@ -20,6 +22,8 @@ const START: Timestamp = Timestamp(1_700_000_000_000);
 pub struct Fake {
     pub version: u64,
     pub topics: BTreeMap<Name, (u128, i32)>,
+    /// Who may not know of which topic.
+    pub hidden: Vec<(&'static str, &'static str)>,
 }
 
 impl Topics for Fake {
@@ -42,11 +46,15 @@ impl Topics for Fake {
     fn visit(&self, see: &mut dyn FnMut(&Name)) {
         self.topics.keys().for_each(see);
     }
+
+    fn may_see(&self, viewer: &Viewer, name: &str) -> bool {
+        !self.hidden.contains(&(viewer.principal.name(), name))
+    }
 }
 
 pub fn fake(version: u64, topics: &[(&str, u128, i32)]) -> Fake {
     let topics = topics.iter().map(|(name, id, partitions)| ((*name).into(), (*id, *partitions)));
-    Fake { version, topics: topics.collect() }
+    Fake { version, topics: topics.collect(), hidden: Vec::new() }
 }
 
 pub fn look(bench: &mut Bench, fake: Fake) {
@@ -73,9 +81,14 @@ pub fn joining(member: &str, topics: &[&str]) -> Beat {
         owned: Some(Assignment::new()),
         client_id: "app".into(),
         client_host: "/127.0.0.1".into(),
+        viewer: viewer("alice"),
         names_itself: true,
         fresh: 7,
     }
+}
+
+pub fn viewer(name: &str) -> Viewer {
+    Viewer { principal: Principal::user(name), host: "127.0.0.1".into() }
 }
 
 pub fn again(member: &str, epoch: i32, owned: Option<&[(u128, &[i32])]>) -> Beat {
@@ -334,6 +347,47 @@ fn an_expression_is_resolved_here_and_matches_whole_names() {
     beat(&mut bench, none).expect("heard");
     let consumer = bench.state.groups["g"].consumer.as_ref().expect("there");
     assert!(consumer.regexes.is_empty(), "nobody uses it any more");
+    check(&bench);
+}
+
+/// One topic of id and partition 0 each.
+fn topics(ids: &[u128]) -> Option<Assignment> {
+    let all: Vec<(u128, &[i32])> = ids.iter().map(|id| (*id, &[0][..])).collect();
+    Some(assignment(&all))
+}
+
+#[test]
+fn an_expression_stands_for_nothing_that_its_asker_may_not_see() {
+    let mut bench = Bench::new(START);
+    let seen = |version, hidden: &[(&'static str, &'static str)]| Fake {
+        hidden: hidden.to_vec(),
+        ..fake(version, &[("a1", 1, 1), ("a2", 2, 1), ("b1", 3, 1)])
+    };
+    look(&mut bench, seen(1, &[("alice", "a2"), ("bob", "b1")]));
+    let by = |member: &str, regex: &str| Beat { regex: Some(regex.into()), topics: None, ..joining(member, &[]) };
+    assert_eq!(given(beat(&mut bench, by("a", "a.*"))).1, topics(&[1]));
+    // Another expression is another's.
+    let bobs = Beat { viewer: viewer("bob"), ..by("b", ".*1") };
+    beat(&mut bench, bobs).expect("joined");
+    let resolved = |bench: &Bench, regex: &str| {
+        let consumer = bench.state.groups["g"].consumer.as_ref().expect("there");
+        consumer.regexes[regex].topics.iter().map(|name| name.to_string()).collect::<Vec<_>>()
+    };
+    assert_eq!((resolved(&bench, "a.*"), resolved(&bench, ".*1")), (vec!["a1".into()], vec!["a1".to_owned()]));
+    // Other rights are another picture.
+    look(&mut bench, seen(2, &[("bob", "b1")]));
+    beat(&mut bench, again("a", 1, None)).expect("heard");
+    assert_eq!(resolved(&bench, "a.*"), ["a1", "a2"]);
+    // After a restart nobody is known until they have been heard, and what is theirs stays as it was.
+    bench.restart();
+    look(&mut bench, seen(3, &[("alice", "a1"), ("bob", "b1")]));
+    beat(&mut bench, Beat { viewer: viewer("bob"), ..again("b", 2, None) }).expect("heard");
+    assert_eq!(
+        (resolved(&bench, "a.*"), resolved(&bench, ".*1")),
+        (vec!["a1".into(), "a2".into()], vec!["a1".to_owned()])
+    );
+    beat(&mut bench, again("a", 1, None)).expect("heard");
+    assert_eq!(resolved(&bench, "a.*"), ["a2"]);
     check(&bench);
 }
 

@@ -25,6 +25,7 @@ fn work(assignor: Assignor, topics: &[(&str, u128, i32)], members: &[(&str, &[&s
         members: members.iter().map(|(id, topics)| (Name::from(*id), member(topics))).collect(),
         targets: Default::default(),
         regexes: Default::default(),
+        viewers: Default::default(),
         assignor,
     }
 }
