@@ -23,6 +23,8 @@ mod live;
 mod lookup;
 #[path = "kafka/oauth.rs"]
 mod oauth;
+#[path = "kafka/oracle.rs"]
+mod oracle;
 #[path = "kafka/pitfalls/mod.rs"]
 mod pitfalls;
 #[path = "kafka/quotas.rs"]

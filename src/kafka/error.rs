@@ -243,12 +243,13 @@ impl From<&BatchError> for Code {
     /// What a producer is told about bytes that are not one sound batch.
     fn from(error: &BatchError) -> Code {
         match error {
-            BatchError::Length { length: _ } | BatchError::Crc { stored: _, computed: _ } => Code::CorruptMessage,
+            BatchError::Length { length: _ }
+            | BatchError::Crc { stored: _, computed: _ }
+            | BatchError::UnknownMagic { magic: _ } => Code::CorruptMessage,
             // Exactly one whole batch of magic 2 for each partition, as Kafka demands since Produce v3.
             BatchError::TooShort { bytes: _ }
             | BatchError::Truncated { claimed: _, present: _ }
             | BatchError::OldMagic { magic: _ }
-            | BatchError::UnknownMagic { magic: _ }
             | BatchError::Trailing { claimed: _, present: _ } => Code::InvalidRecord,
             BatchError::Codec { id: _ } => Code::UnsupportedCompressionType,
             BatchError::Count { records: _, last_offset_delta: _ }

@@ -95,7 +95,8 @@ fn member(catalog: &Catalog, described: DescribedMember) -> Member {
         client_id: member.client_id.to_string(),
         client_host: member.client_host.to_string(),
         subscribed_topic_names: member.topics.iter().map(Name::to_string).collect(),
-        subscribed_topic_regex: text(&member.regex),
+        // Kafka says an empty one where there is none.
+        subscribed_topic_regex: Some(text(&member.regex).unwrap_or_default()),
         assignment: assignment(catalog, assigned),
         target_assignment: assignment(catalog, target),
         member_type: if member.classic.is_some() { 0 } else { 1 },

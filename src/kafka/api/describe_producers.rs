@@ -48,7 +48,10 @@ impl Api for DescribeProducers {
 
 async fn writers(cx: &Cx, access: &Access, topic: &str, index: i32) -> Result<Vec<Writer>, Code> {
     let catalog = cx.engine.catalog();
-    let stream = cx::permitted(access, Action::Read, &catalog, topic)?;
+    let stream = cx::permitted(access, Action::Read, &catalog, topic).map_err(|code| match code {
+        Code::UnknownTopicOrPartition if cx::name_problem(topic).is_some() => Code::InvalidTopicException,
+        code => code,
+    })?;
     let log = u32::try_from(index).ok().and_then(|number| stream.log(number)).ok_or(Code::UnknownTopicOrPartition)?;
     cx.engine.writers(log).await.map_err(|error| Code::from(&error))
 }

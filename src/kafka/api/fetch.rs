@@ -217,11 +217,11 @@ fn plan(
     }
 }
 
-/// Whether a topic that a session names by its id has been deleted and made again (KIP-516).
+/// What became of a topic that a session names by its id: it is gone, or has been made again (KIP-516).
 fn replaced(cx: &Cx, catalog: &Catalog, session: Option<i32>, place: &Place) -> Option<Code> {
     let Topic::Id(id) = place.topic else { return None };
     let name = cx.sessions().name(session?, id)?;
-    cx::topic(catalog, &name).map(|_| Code::InconsistentTopicId)
+    Some(cx::topic(catalog, &name).map_or(Code::UnknownTopicOrPartition, |_| Code::InconsistentTopicId))
 }
 
 /// Names of the topics that are asked for by id.
@@ -242,7 +242,8 @@ fn names(catalog: &Catalog, asked: &[(Place, Want)]) -> Vec<(StreamId, Arc<str>)
 fn diverging(cx: &Cx, log: LogId, want: &Want) -> Result<Option<(EpochEndOffset, Bounds)>, Code> {
     let Ok(last) = u32::try_from(want.last_epoch) else { return Ok(None) };
     let wire = |error| Code::from(&error);
-    let Some((epoch, end)) = cx.engine.epoch_end(log, last).map_err(wire)? else { return Ok(None) };
+    // Records of an epoch that has not been yet cannot be ours.
+    let Some((epoch, end)) = cx.engine.epoch_end(log, last).map_err(wire)? else { return Err(Code::OffsetOutOfRange) };
     let agree = epoch == last && end.0 as i64 >= want.offset;
     if agree {
         return Ok(None);
@@ -288,7 +289,8 @@ fn failed(partition_index: i32, code: Code) -> PartitionData {
         error_code: code.wire(),
         high_watermark: -1,
         records: Some(Rope::new()),
-        aborted_transactions: None,
+        // Kafka says that there are none, where there is an error, and null where nobody asked.
+        aborted_transactions: Some(Vec::new()),
         ..Default::default()
     }
 }

@@ -135,7 +135,13 @@ async fn by_name(
     }
     let answer = |name: String| match (cx::topic(&catalog, &name), problems.get(&name)) {
         (Some(stream), _) => topic(cx, stream, operations),
-        (None, Some(code)) => no_topic(Some(name), Uuid::ZERO, *code),
+        // What might be done with it is said of a topic that is not there, too (seen with Kafka 4.4).
+        (None, Some(code)) => MetadataResponseTopic {
+            topic_authorized_operations: operations
+                .filter(|_| *code != Code::TopicAuthorizationFailed)
+                .map_or(cx::OPERATIONS_NOT_ASKED, |access| access.operations(access::topic(&name))),
+            ..no_topic(Some(name), Uuid::ZERO, *code)
+        },
         // A name that we keep to ourselves.
         (None, None) => no_topic(Some(name), Uuid::ZERO, Code::InvalidTopicException),
     };

@@ -277,6 +277,9 @@ fn check(
     let sound = batch::check(records).map_err(|error| Refusal::new(Code::from(&error), error.to_string()))?;
     let header = sound.header;
     header.check_client().map_err(|error| Refusal::new(Code::from(&error), error.to_string()))?;
+    if header.base_offset != 0 {
+        return Err(Refusal::new(Code::InvalidRecord, "offsets of a new batch are counted from 0"));
+    }
     if header.codec() == Ok(Codec::Zstd) && version < ZSTD_FROM {
         return Err(Refusal::from(Code::UnsupportedCompressionType));
     }

@@ -23,6 +23,8 @@ pub struct TxnOffsetCommit;
 
 /// From here on topics have ids and no names.
 const IDS_FROM: i16 = 6;
+/// From here on whoever is not in the transaction is told to give it up.
+const ABORTABLE_FROM: i16 = 4;
 
 impl Api for TxnOffsetCommit {
     type Request = TxnOffsetCommitRequest;
@@ -127,7 +129,7 @@ async fn commit(
         code => code,
     })?;
     if known != [true] {
-        return Err(if bumps { Code::TransactionAbortable } else { Code::InvalidTxnState });
+        return Err(if version >= ABORTABLE_FROM { Code::TransactionAbortable } else { Code::InvalidTxnState });
     }
     let commit = Commit {
         group: request.group_id.as_str().into(),

@@ -91,7 +91,8 @@ fn validate_within(state: &State, scratch: &Scratch, commit: &Commit) -> Result<
         return if commit.generation < 0 { Ok(()) } else { Err(Refusal::IllegalGeneration) };
     }
     let Some(live) = scratch.live.get(&commit.group) else {
-        return Err(Refusal::UnknownMember);
+        // As in Kafka: in a group without members, whoever names no generation is believed.
+        return if commit.generation < 0 { Ok(()) } else { Err(Refusal::UnknownMember) };
     };
     membership::validate(live, &commit.member, commit.instance.as_deref())?;
     if commit.generation == live.generation { Ok(()) } else { Err(Refusal::IllegalGeneration) }

@@ -505,9 +505,8 @@ impl Turn<'_> {
             .collect();
         for (id, transaction) in late {
             let fence = Producer { epoch: transaction.producer.epoch.saturating_add(1), ..transaction.producer };
+            // Its client is fenced, but may ask for the epoch that fences it, and go on (KIP-588).
             self.finish(&id, &transaction, fence, fence, Marker::Abort);
-            // It is not the client's doing, so nothing is known of a client that would ask again.
-            self.scratch.before.remove(&id);
         }
         self.remove_silent();
         self.wake();

@@ -238,8 +238,20 @@ fn a_transaction_whose_time_is_over_is_given_up_and_its_producer_fenced() {
         Err(Refusal::InvalidState),
         "it cannot be committed any more"
     );
-    assert_eq!(init_as(&mut bench, 8, Some(producer)), Err(Refusal::Fenced));
     assert_eq!(init(&mut bench, 8), Ok(p(7, 2)));
+    assert_eq!(init_as(&mut bench, 8, Some(producer)), Err(Refusal::Fenced), "another has come");
+}
+
+#[test]
+fn a_producer_that_was_too_slow_may_ask_for_its_new_epoch_and_go_on() {
+    let mut bench = bench();
+    let slow = init(&mut bench, 7).unwrap();
+    add(&mut bench, slow, &[on("a", 0)]).unwrap();
+    bench.pass(i64::from(MINUTE) + 11_000);
+    assert_eq!(add(&mut bench, slow, &[on("a", 0)]), Err(Refusal::Fenced));
+    // KIP-588; Kafka 4.4 answers the same.
+    assert_eq!(init_as(&mut bench, 8, Some(slow)), Ok(p(7, 1)));
+    assert!(add(&mut bench, p(7, 1), &[on("a", 0)]).is_ok());
 }
 
 #[test]

@@ -327,6 +327,15 @@ fn offsets_of_a_transaction_count_when_it_is_committed_and_not_before() {
 }
 
 #[test]
+fn in_a_group_without_members_whoever_names_no_generation_is_believed() {
+    let mut bench = bench();
+    commit(&mut bench, simple(vec![offset("t", 0, 1)])).expect("committed");
+    let named = |generation| Commit { member: "nobody".into(), generation, ..simple(vec![offset("t", 0, 5)]) };
+    assert_eq!(commit_within(&mut bench, 7, named(-1)), Ok(vec![Ok(())]));
+    assert_eq!(commit_within(&mut bench, 7, named(1)), Err(Refusal::UnknownMember));
+}
+
+#[test]
 fn offsets_of_a_transaction_that_was_given_up_never_count() {
     let mut bench = bench();
     commit_within(&mut bench, 7, simple(vec![offset("t", 0, 5)])).expect("taken");
