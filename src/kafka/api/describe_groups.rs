@@ -98,7 +98,9 @@ mod tests {
     fn a_group_that_is_no_classic_one_is_dead_and_from_v6_an_error() {
         let cases = [Missing::NoGroup, Missing::OtherProtocol].into_iter().flat_map(|m| (0..=6).map(move |v| (m, v)));
         for (missing, version) in cases {
-            let group = group(version, "g".into(), Err(missing), 3400);
+            // Only v3 and later can ask, and be told.
+            let asked = if version >= 3 { 3400 } else { OPERATIONS_NOT_ASKED };
+            let group = group(version, "g".into(), Err(missing), asked);
             let words = match missing {
                 Missing::NoGroup => "Group g not found.",
                 Missing::OtherProtocol => "Group g is not a classic group.",
@@ -106,7 +108,7 @@ mod tests {
             let expected = if version >= 6 { (69, Some(words)) } else { (0, None) };
             assert_eq!((group.error_code, group.error_message.as_deref()), expected, "v{version}");
             // Up to v5 it is said what might be done with it (seen with Kafka 4.4).
-            let operations = if version >= 6 { i32::MIN } else { 3400 };
+            let operations = if version >= 6 { OPERATIONS_NOT_ASKED } else { asked };
             assert_eq!((&*group.group_state, group.authorized_operations), ("Dead", operations));
             let response = DescribeGroupsResponse { groups: vec![group], ..Default::default() };
             assert!(response.encode(&mut Writer::new(), version).is_ok(), "v{version}");
