@@ -217,11 +217,11 @@ fn plan(
     }
 }
 
-/// What became of a topic that a session names by its id: it is gone, or has been made again (KIP-516).
+/// Whether a topic that a session names by its id has been deleted and made again (KIP-516).
 fn replaced(cx: &Cx, catalog: &Catalog, session: Option<i32>, place: &Place) -> Option<Code> {
     let Topic::Id(id) = place.topic else { return None };
     let name = cx.sessions().name(session?, id)?;
-    Some(cx::topic(catalog, &name).map_or(Code::UnknownTopicOrPartition, |_| Code::InconsistentTopicId))
+    cx::topic(catalog, &name).map(|_| Code::InconsistentTopicId)
 }
 
 /// Names of the topics that are asked for by id.
