@@ -148,7 +148,8 @@ fn piece(extent: &Extent) -> Piece {
     Piece { base, end, bytes, newest: max_time, began }
 }
 
-/// Up to where a log should be settled, because what waits there would fill the segments before its newest one.
+/// Up to where a log should be settled, because what waits there fills segments and begins another one: only the newest is
+/// spared, and it has to be known which that is.
 fn full_upto(view: &View, roll: Roll) -> Option<Offset> {
     let mut run: Option<Run> = view.extents.last().map(|x| x.settled.run());
     let mut full = None;
@@ -157,7 +158,7 @@ fn full_upto(view: &View, roll: Roll) -> Option<Offset> {
         match run.as_mut().filter(|run| run.takes(roll, entry.first, bytes, entry.arrived)) {
             Some(run) => run.bytes += bytes,
             None => {
-                full = Some(entry.first).filter(|_| run.is_some());
+                full = Some(entry.end).filter(|_| run.is_some());
                 run = Some(Run { base: entry.first, bytes, began: entry.arrived });
             }
         }
