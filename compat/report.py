@@ -16,7 +16,7 @@ KAFKA = ["java-4", "java-3.9", "kcat", "confluent-kafka-python", "franz-go", "ka
 # Client libraries with protocol code of their own, old ones and bindings; in a table of their own to keep both readable.
 LIBRARIES = ["kafka-python", "kafka-python-2.0", "aiokafka", "sarama", "segmentio-kafka-go", "rdkafka"]
 # Programs built on a client, and what is done with several clients: each has behaviours of its own, so they stand in a list and not in the matrix.
-FRAMEWORKS = ["kafka-streams", "kafka-connect", "mirror-maker", "spring-kafka", "flink", "together", "kills", "kadm", "security"]
+FRAMEWORKS = ["kafka-streams", "kafka-connect", "mirror-maker", "spring-kafka", "flink", "debezium", "together", "kills", "kadm", "security"]
 KINESIS = ["boto3", "aws-cli", "aws-sdk-go-v2", "aws-sdk-js-v3"]
 
 
