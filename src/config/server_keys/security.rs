@@ -177,7 +177,7 @@ pub const KEYS: &[Key] = &[
         Section::Security,
         Kind::Bool,
         "false",
-        "Whether sasl.oauthbearer.expected.issuer may be empty, and tokens may be made by anybody whose key is known.",
+        "Whether any issuer whose key is known will do, if none is expected.",
     ),
     key(
         "sasl.oauthbearer.clock.skew.seconds",

@@ -1,6 +1,7 @@
 //! One consumer group during one decision: a heartbeat, a leave, an end of time, an assignment that has come. Works on a
 //! copy of the group that follows every record it writes.
 
+use std::collections::btree_map::Entry;
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, OnceLock};
 
@@ -133,8 +134,8 @@ impl Room<'_> {
 
     /// An expression is resolved for whoever asks by it first.
     fn view(&mut self, regex: Name, viewer: Viewer) {
-        if !self.live.viewers.contains_key(&regex) {
-            self.live.viewers.insert(regex, viewer);
+        if let Entry::Vacant(vacant) = self.live.viewers.entry(regex) {
+            vacant.insert(viewer);
             // Whatever it stood for was not looked at for them.
             self.live.seen = None;
         }
