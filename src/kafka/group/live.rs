@@ -57,6 +57,9 @@ pub struct Live {
     pub has_newcomer: bool,
     pub join_timer: Option<JoinTimer>,
     pub sync_timer: Option<Timestamp>,
+    /// When alarms ring for these two: at the latest [`LATE_ALARM_MS`] after they were set.
+    pub join_armed: Option<Timestamp>,
+    pub sync_armed: Option<Timestamp>,
 }
 
 /// When the joining ends at the latest.
@@ -127,6 +130,8 @@ impl Live {
             has_newcomer: false,
             join_timer: None,
             sync_timer: None,
+            join_armed: None,
+            sync_armed: None,
         }
     }
 
@@ -273,7 +278,20 @@ pub struct Alarms {
     pub asked: Option<Timestamp>,
 }
 
+/// The longest that an alarm is set for ahead, where a client chooses the moment, which may be days away: alarms cannot be
+/// taken back, and those of what is long over would pile up.
+pub const LATE_ALARM_MS: i64 = 300_000;
+
 impl Alarms {
+    /// Sets an alarm for `due`, or for a while before it, unless one rings earlier already.
+    pub fn arm(&mut self, armed: &mut Option<Timestamp>, due: Timestamp, now: Timestamp, alarm: Alarm) {
+        let at = due.min(now.plus_ms(LATE_ALARM_MS));
+        if armed.is_none_or(|armed| armed > at) {
+            *armed = Some(at);
+            self.set(at, alarm);
+        }
+    }
+
     pub fn set(&mut self, at: Timestamp, alarm: Alarm) {
         self.heap.push(Reverse((at, alarm)));
     }

@@ -316,7 +316,7 @@ impl Room<'_> {
         }
         let at = self.now.plus_ms(self.live.rebalance_timeout_ms());
         self.live.sync_timer = Some(at);
-        self.alarms.set(at, Alarm::Sync { group: self.live.name.clone() });
+        self.arm_sync(at);
     }
 
     /// The leader stays if it has joined; else the first who has. False: nobody has.
@@ -496,7 +496,14 @@ impl Room<'_> {
     }
 
     pub fn joining_ended(&mut self, at: Timestamp) {
-        let Some(timer) = self.live.join_timer.filter(|timer| timer.at == at) else { return };
+        if self.live.join_armed != Some(at) {
+            return;
+        }
+        self.live.join_armed = None;
+        let Some(timer) = self.live.join_timer else { return };
+        if timer.at > self.now {
+            return self.arm_join(timer.at);
+        }
         self.live.join_timer = None;
         match timer.first {
             Some((delay_ms, left_ms)) if self.live.has_newcomer && left_ms > 0 => {
@@ -509,10 +516,15 @@ impl Room<'_> {
     }
 
     pub fn syncing_ended(&mut self, at: Timestamp) {
-        if self.live.sync_timer != Some(at) {
+        if self.live.sync_armed != Some(at) {
             return;
         }
-        self.live.sync_timer = None;
+        self.live.sync_armed = None;
+        match self.live.sync_timer {
+            None => return,
+            Some(due) if due > self.now => return self.arm_sync(due),
+            Some(_) => self.live.sync_timer = None,
+        }
         let silent = mem::take(&mut self.live.unsynced);
         if silent.is_empty() {
             return;
@@ -526,7 +538,17 @@ impl Room<'_> {
     fn set_join_timer(&mut self, ms: i64, first: Option<(i64, i64)>) {
         let at = self.now.plus_ms(ms);
         self.live.join_timer = Some(JoinTimer { at, first });
-        self.alarms.set(at, Alarm::Join { group: self.live.name.clone() });
+        self.arm_join(at);
+    }
+
+    fn arm_join(&mut self, due: Timestamp) {
+        let alarm = Alarm::Join { group: self.live.name.clone() };
+        self.alarms.arm(&mut self.live.join_armed, due, self.now, alarm);
+    }
+
+    fn arm_sync(&mut self, due: Timestamp) {
+        let alarm = Alarm::Sync { group: self.live.name.clone() };
+        self.alarms.arm(&mut self.live.sync_armed, due, self.now, alarm);
     }
 
     // ── answers and records

@@ -26,8 +26,6 @@ pub(in crate::kafka::group) struct Room<'a> {
     pub out: &'a mut Out,
 }
 
-/// The longest that an alarm is set for ahead.
-const LATE_ALARM_MS: i64 = 300_000;
 /// Records of one member whose keys name it and the group.
 const KEYS: usize = 4;
 
@@ -481,11 +479,8 @@ impl Room<'_> {
     fn arm_late(&mut self, id: &Name) {
         let Some(session) = self.live.members.get_mut(id) else { return };
         let Some(late) = session.late else { return };
-        let at = late.min(self.now.plus_ms(LATE_ALARM_MS));
-        if session.late_armed.is_none_or(|armed| armed > at) {
-            session.late_armed = Some(at);
-            self.alarms.set(at, Alarm::Revoke { group: self.name.clone(), member: id.clone() });
-        }
+        let alarm = Alarm::Revoke { group: self.name.clone(), member: id.clone() };
+        self.alarms.arm(&mut session.late_armed, late, self.now, alarm);
     }
 
     /// It has done it.

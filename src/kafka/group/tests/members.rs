@@ -70,6 +70,33 @@ fn a_member_that_does_not_join_again_in_time_is_left_behind() {
 }
 
 #[test]
+fn alarms_of_rebalances_that_are_over_do_not_pile_up() {
+    let mut bench = bench();
+    let patient = |join: Join| Join { rebalance_timeout_ms: 86_400_000, ..join };
+    let members = stable(&mut bench, vec![patient(newcomer(1))]);
+    for generation in 2..300 {
+        let ticket = bench.ask(Command::Join(patient(again(&members[0].member))));
+        let joined = joined(&mut bench, ticket);
+        assert_eq!(joined.generation, generation);
+        settle(&mut bench, &[joined]);
+    }
+    assert!(bench.scratch.alarms.count() < 10, "{} alarms", bench.scratch.alarms.count());
+}
+
+#[test]
+fn a_rebalance_may_take_longer_than_any_alarm_is_set_for() {
+    let mut bench = bench();
+    let patient = |join| Join { rebalance_timeout_ms: 1_000_000, session_timeout_ms: 1_800_000, ..join };
+    let members = stable(&mut bench, vec![patient(newcomer(1)), patient(newcomer(2))]);
+    let leader = bench.ask(Command::Join(patient(again(&members[0].member))));
+    bench.pass(999_999);
+    assert!(bench.is_waiting(leader), "the other one may still join again");
+    bench.pass(1);
+    assert_eq!(joined(&mut bench, leader).members.len(), 1);
+    assert_eq!(heartbeat(&mut bench, &members[1].member, 1), Err(Refusal::UnknownMember));
+}
+
+#[test]
 fn a_silent_member_is_removed_when_its_session_ends() {
     let mut bench = bench();
     let members = stable(&mut bench, vec![newcomer(1), newcomer(2)]);
