@@ -170,12 +170,12 @@ venv() {
 maven() {
     JARS=$CACHE/maven/$1
     local pom=$COMPAT/lib/maven/$1.xml
-    [ -f "$JARS/.complete" ] && [ "$JARS/.complete" -nt "$pom" ] && return
+    cmp -s "$pom" "$JARS/.complete" && return
     debian java default-jre-headless && debian mvn maven || return
     note "maven: jars of $1"
     rm -rf "$JARS"
     mvn -q -B --no-transfer-progress -Dstyle.color=never -f "$pom" dependency:copy-dependencies -DoutputDirectory="$JARS" -DincludeScope=runtime >&2 || return
-    touch "$JARS/.complete"
+    cp "$pom" "$JARS/.complete"
 }
 
 # npm_modules DIR: installs what DIR/package.json pins, into the cache; sets NODE_DIR, where the sources are copied.
