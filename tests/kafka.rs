@@ -9,6 +9,8 @@ mod acls;
 mod admin;
 #[path = "kafka/cluster.rs"]
 mod cluster;
+#[path = "kafka/compaction.rs"]
+mod compaction;
 #[path = "kafka/configs.rs"]
 mod configs;
 #[path = "kafka/consumers.rs"]

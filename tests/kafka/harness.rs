@@ -46,7 +46,18 @@ pub async fn server_with(options: Options) -> Server {
 
 /// On a disk that may have been a server's before.
 pub async fn server_on(disk: MemDisk, clock: Clock, groups: Settings, options: Options) -> Server {
-    let opened = Engine::open(engine::Options::default(), Arc::new(disk), clock, Chance::System, Driver::Threads).await;
+    server_over(engine::Options::default(), disk, clock, groups, options).await
+}
+
+/// With an engine of these habits.
+pub async fn server_over(
+    habits: engine::Options,
+    disk: MemDisk,
+    clock: Clock,
+    groups: Settings,
+    options: Options,
+) -> Server {
+    let opened = Engine::open(habits, Arc::new(disk), clock, Chance::System, Driver::Threads).await;
     let (engine, _) = opened.expect("the engine opens");
     let groups = Coordinator::open(engine.clone(), groups).await.expect("the groups open");
     let cx = Arc::new(Cx::new(engine.clone(), groups, options));

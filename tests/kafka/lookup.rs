@@ -8,7 +8,7 @@ use kafka_protocol::records::{Compression, Record};
 
 use crate::harness::*;
 
-async fn list(client: &mut Client, version: i16, times: &[(i32, i64)]) -> Vec<ListOffsetsPartitionResponse> {
+pub async fn list(client: &mut Client, version: i16, times: &[(i32, i64)]) -> Vec<ListOffsetsPartitionResponse> {
     let partitions = times
         .iter()
         .map(|(partition, time)| ListOffsetsPartition::default().with_partition_index(*partition).with_timestamp(*time))

@@ -26,7 +26,7 @@ fn numbered(id: i64, epoch: i16, sequence: i32) -> Bytes {
 
 /// The last five batches of a producer are remembered, through a restart too; one of them again is answered with the
 /// original's place and time, an older one or a gap is out of order, and 2³¹-1 is followed by 0. (Every order of
-/// batches: src/log/producers; state that ages: src/log/retain.)
+/// batches: src/log/producers; state that ages: src/log/retain; through compaction: ../compaction.rs.)
 #[tokio::test]
 async fn pitfall_03_idempotent_producers_repeat_themselves() {
     let disk = MemDisk::new();
