@@ -83,6 +83,8 @@ pub struct StreamSettings {
     pub max_compaction_lag_ms: i64,
     /// The largest batch accepted, as it arrives and as it is kept.
     pub max_message_bytes: u32,
+    /// What may come out of a compressed batch where it is opened.
+    pub max_decompressed_message_bytes: usize,
     pub message_timestamp_after_max_ms: i64,
     pub message_timestamp_before_max_ms: i64,
     pub message_timestamp_type: TimestampType,
@@ -146,6 +148,7 @@ impl StreamSettings {
             index_interval_bytes: from.bytes("index.interval.bytes"),
             max_compaction_lag_ms: from.whole("max.compaction.lag.ms"),
             max_message_bytes: from.bytes("max.message.bytes"),
+            max_decompressed_message_bytes: from.bytes("max.decompressed.message.bytes") as usize,
             message_timestamp_after_max_ms: from.whole("message.timestamp.after.max.ms"),
             message_timestamp_before_max_ms: from.whole("message.timestamp.before.max.ms"),
             message_timestamp_type: match from.text("message.timestamp.type").as_str() {

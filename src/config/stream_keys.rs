@@ -191,6 +191,14 @@ pub const STREAM_KEYS: &[Key] = &[
     )
     .server("log.cleaner.max.compaction.lag.ms"),
     key(
+        "max.decompressed.message.bytes",
+        Section::Writing,
+        whole(1, INT, Unit::Bytes),
+        "2147483639",
+        "The most that may come out of a compressed batch where it is opened; `batch.open.limit.bytes` holds besides.",
+    )
+    .server("max.decompressed.message.bytes"),
+    key(
         "max.message.bytes",
         Section::Writing,
         whole(0, INT, Unit::Bytes),
@@ -260,7 +268,7 @@ pub const STREAM_KEYS: &[Key] = &[
         "remote.copy.lag.bytes",
         Section::Remote,
         whole(-1, MAX, Unit::Bytes),
-        "0",
+        "-1",
         "How many bytes a segment must be behind the end of its log before it is copied elsewhere.",
     )
     .shown(NO_TIERS),

@@ -93,7 +93,8 @@ pub struct Joins {
     /// This log is in the writer's transaction, if no marker of his stands at or behind this offset: it would have ended it
     /// in the meantime (Kafka's verification guard, KIP-890).
     pub since: Offset,
-    /// The writer's epoch rises with every transaction, so the first sequence in this log is 0.
+    /// The writer's epoch rises with every transaction, so the first sequence in this log is 0, and a marker from outside
+    /// has an epoch above it (KIP-1228).
     pub bumps: bool,
 }
 
@@ -119,6 +120,12 @@ impl Line {
             return Ok(Verdict::New);
         }
         let verdict = self.producers.decide(header).map_err(Unfit::Sequence)?;
+        if header.is_control()
+            && terms.joins.is_some_and(|joins| joins.bumps)
+            && self.producers.epoch(header.producer_id).is_some_and(|known| header.producer_epoch <= known)
+        {
+            return Err(Unfit::Sequence(SequenceError::Fenced));
+        }
         if verdict == Verdict::New && terms.origin == Origin::Client && header.has_producer() {
             self.decide_transaction(header, terms.joins).map_err(Unfit::Sequence)?;
         }
@@ -155,5 +162,32 @@ impl Line {
     /// The arrival time to give at wall time `now`.
     pub fn arrival(&self, now: Timestamp) -> Timestamp {
         now.max(self.last_arrived)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::record::build::{self, Builder, NewRecord, Producer};
+    use crate::record::compress::Codec;
+    use crate::record::records::Marker;
+
+    #[test]
+    fn a_marker_from_outside_is_above_the_epoch_of_what_it_ends_where_epochs_rise_with_each_transaction() {
+        let mut line = Line::default();
+        let by = |epoch| Producer { id: 7, epoch, sequence: 0 };
+        let mut wrote = Builder::new(Codec::None).producer(by(3)).transactional();
+        wrote.push(&NewRecord::default());
+        let wrote = wrote.finish();
+        line.place(&wrote.header, Some(Effect::Wrote { producer: 7 }), Offset(0), Timestamp(0));
+        let joins = Some(Joins { since: Offset(0), bumps: true });
+        for (epoch, joins, fits) in
+            [(2, None, false), (3, None, true), (4, None, true), (2, joins, false), (3, joins, false), (4, joins, true)]
+        {
+            let marker = build::marker(Marker::Abort, by(epoch), 0, Timestamp(0));
+            let terms = Terms { expect: None, shard: None, joins, origin: Origin::Marker };
+            let decided = line.decide(&marker.header, terms, line.next);
+            assert_eq!(decided.is_ok(), fits, "epoch {epoch}, {joins:?}: {decided:?}");
+        }
     }
 }

@@ -182,6 +182,11 @@ impl Producers {
         self.find(id).map_or(Offset(0), |index| self.known[index].behind_marker)
     }
 
+    /// The newest epoch of a producer that is remembered.
+    pub fn epoch(&self, id: i64) -> Option<i16> {
+        self.find(id).ok().map(|index| self.known[index].epoch)
+    }
+
     pub fn knows(&self, id: i64) -> bool {
         self.find(id).is_ok()
     }

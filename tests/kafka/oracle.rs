@@ -3,7 +3,11 @@
 use bytes::{Bytes, BytesMut};
 use kafka_protocol::messages::describe_producers_request::TopicRequest;
 use kafka_protocol::messages::metadata_request::MetadataRequestTopic;
-use kafka_protocol::messages::{DescribeProducersRequest, MetadataRequest};
+use kafka_protocol::messages::offset_commit_request::{OffsetCommitRequestPartition, OffsetCommitRequestTopic};
+use kafka_protocol::messages::offset_delete_request::{OffsetDeleteRequestPartition, OffsetDeleteRequestTopic};
+use kafka_protocol::messages::{
+    DescribeProducersRequest, GroupId, MetadataRequest, OffsetCommitRequest, OffsetDeleteRequest,
+};
 
 use crate::harness::*;
 
@@ -65,5 +69,26 @@ async fn producers_of_what_cannot_be_a_topic_are_not_looked_for() {
         let topic = TopicRequest::default().with_name(topic_name(name)).with_partition_indexes(vec![0]);
         let answer = client.ask(0, DescribeProducersRequest::default().with_topics(vec![topic])).await;
         assert_eq!(answer.topics[0].partitions[0].error_code, code, "{name}");
+    }
+}
+
+#[tokio::test]
+async fn an_offset_of_a_partition_that_is_not_there_cannot_be_deleted() {
+    let server = server().await;
+    let mut client = server.client().await;
+    client.create("t", 2, &[]).await;
+    let group = || GroupId(text("g"));
+    let partition = OffsetCommitRequestPartition::default().with_committed_offset(5);
+    let topic = OffsetCommitRequestTopic::default().with_name(topic_name("t")).with_partitions(vec![partition]);
+    let commit = OffsetCommitRequest::default().with_group_id(group()).with_topics(vec![topic]);
+    assert_eq!(client.ask(7, commit).await.topics[0].partitions[0].error_code, 0);
+    let partition = |index| OffsetDeleteRequestPartition::default().with_partition_index(index);
+    for (asked, told) in [(vec![9, 0, 1, -1], vec![3, 0, 0, 3]), (vec![9], vec![3])] {
+        let partitions = asked.into_iter().map(partition).collect();
+        let topic = OffsetDeleteRequestTopic::default().with_name(topic_name("t")).with_partitions(partitions);
+        let answer =
+            client.ask(0, OffsetDeleteRequest::default().with_group_id(group()).with_topics(vec![topic])).await;
+        let codes: Vec<i16> = answer.topics[0].partitions.iter().map(|partition| partition.error_code).collect();
+        assert_eq!((answer.error_code, codes), (0, told));
     }
 }

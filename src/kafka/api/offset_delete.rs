@@ -7,6 +7,7 @@ use std::sync::Arc;
 use super::{Answer, Api};
 use crate::auth::Action;
 use crate::engine::Catalog;
+use crate::engine::catalog::Stream;
 use crate::kafka::access::{Access, group};
 use crate::kafka::cx::{self, Call, Cx};
 use crate::kafka::error::Code;
@@ -28,11 +29,13 @@ impl Api for OffsetDelete {
         if let Err(code) = access.check(Action::Delete, group(&request.group_id)) {
             return Answer::Now(OffsetDeleteResponse { error_code: code.wire(), ..OffsetDeleteResponse::default() });
         }
-        let there = |topic: &&OffsetDeleteRequestTopic| is_there(&access, &catalog, topic).is_ok();
-        let partitions =
-            |topic: &OffsetDeleteRequestTopic| topic.partitions.iter().map(|p| p.partition_index).collect();
-        let topics: Vec<(Name, Vec<i32>)> =
-            request.topics.iter().filter(there).map(|topic| (topic.name.as_str().into(), partitions(topic))).collect();
+        let there = |topic: &OffsetDeleteRequestTopic| {
+            let stream = find(&access, &catalog, topic).ok()?;
+            let partitions = topic.partitions.iter().map(|p| p.partition_index);
+            let partitions: Vec<i32> = partitions.filter(|index| has(stream, *index)).collect();
+            (!partitions.is_empty()).then(|| (topic.name.as_str().into(), partitions))
+        };
+        let topics: Vec<(Name, Vec<i32>)> = request.topics.iter().filter_map(there).collect();
         let deleted = match topics.is_empty() {
             // The group is not asked, as in Kafka.
             true => Ok(Vec::new()),
@@ -45,8 +48,12 @@ impl Api for OffsetDelete {
     }
 }
 
-fn is_there(access: &Access, catalog: &Catalog, topic: &OffsetDeleteRequestTopic) -> Result<(), Code> {
-    cx::permitted(access, Action::Read, catalog, &topic.name).map(drop)
+fn find<'a>(access: &Access, catalog: &'a Catalog, topic: &OffsetDeleteRequestTopic) -> Result<&'a Arc<Stream>, Code> {
+    cx::permitted(access, Action::Read, catalog, &topic.name)
+}
+
+fn has(stream: &Stream, index: i32) -> bool {
+    u32::try_from(index).is_ok_and(|number| stream.log(number).is_some())
 }
 
 fn response(
@@ -57,12 +64,17 @@ fn response(
 ) -> OffsetDeleteResponse {
     let mut results = results.into_iter();
     let topic = |topic: OffsetDeleteRequestTopic| {
-        let code = match is_there(access, catalog, &topic) {
-            Ok(()) => results.next().and_then(Result::err).map_or(Code::None, Code::from),
-            Err(code) => code,
+        let found = find(access, catalog, &topic);
+        let asked = found.is_ok_and(|stream| topic.partitions.iter().any(|p| has(stream, p.partition_index)));
+        let deleted = asked.then(|| results.next().and_then(Result::err).map_or(Code::None, Code::from));
+        let partition = |index: i32| {
+            let code = match (found, deleted) {
+                (Ok(stream), Some(code)) if has(stream, index) => code,
+                (Ok(_), _) => Code::UnknownTopicOrPartition,
+                (Err(code), _) => code,
+            };
+            OffsetDeleteResponsePartition { partition_index: index, error_code: code.wire() }
         };
-        let error_code = code.wire();
-        let partition = |index: i32| OffsetDeleteResponsePartition { partition_index: index, error_code };
         OffsetDeleteResponseTopic {
             name: topic.name,
             partitions: topic.partitions.into_iter().map(|p| partition(p.partition_index)).collect(),

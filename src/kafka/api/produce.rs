@@ -295,7 +295,8 @@ fn check(
             "a timestamp is further ahead than message.timestamp.after.max.ms",
         ));
     }
-    let limits = cx.options.open_limits;
+    let Limits { max_bytes, max_ratio } = cx.options.open_limits;
+    let limits = Limits { max_bytes: max_bytes.min(settings.max_decompressed_message_bytes), max_ratio };
     let batch = match Opening::of(&header, &settings, now) {
         Opening::Not => sound,
         Opening::Look => look(sound, &settings, limits, now)?,

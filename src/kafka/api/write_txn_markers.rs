@@ -7,7 +7,8 @@ use std::sync::Arc;
 
 use super::{Answer, Api};
 use crate::auth::Action;
-use crate::engine::{Group, Origin, Part, Permit};
+use crate::engine::{Group, Joins, Origin, Part, Permit};
+use crate::ids::Offset;
 use crate::kafka::access::CLUSTER;
 use crate::kafka::cx::{self, Call, Cx};
 use crate::kafka::error::Code;
@@ -61,7 +62,10 @@ async fn write(cx: &Cx, marker: &WritableTxnMarker, topic: &str, index: i32) -> 
         };
     }
     let by = Producer { id: marker.producer_id, epoch: marker.producer_epoch, sequence: -1 };
-    let part = Part::new(log, build::marker(how, by, marker.coordinator_epoch, cx.engine.clock().now()));
+    let batch = build::marker(how, by, marker.coordinator_epoch, cx.engine.clock().now());
+    // Where epochs rise with every transaction, its own marker has the next one already.
+    let joins = (marker.transaction_version >= 2).then_some(Joins { since: Offset(0), bumps: true });
+    let part = Part { joins, ..Part::new(log, batch) };
     let group = Group { parts: vec![part], origin: Origin::Marker };
     cx.engine.append(group, Permit::default()).await.map(drop).map_err(|refused| Code::from(&refused.error))
 }
