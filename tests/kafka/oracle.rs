@@ -19,6 +19,11 @@ async fn a_partition_that_cannot_be_read_has_no_aborted_transactions_rather_than
         let data = client.fetch(version, "none", 0).await;
         assert_eq!((data.error_code, data.aborted_transactions), (3, Some(Vec::new())), "v{version}");
     }
+    client.create("t", 1, &[]).await;
+    for version in [4, 12] {
+        let data = client.fetch(version, "t", 99).await;
+        assert_eq!((data.error_code, data.aborted_transactions), (1, None), "v{version}: it was looked for");
+    }
 }
 
 #[tokio::test]

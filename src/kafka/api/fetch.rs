@@ -179,6 +179,7 @@ fn plan(
     want: &Want,
 ) -> ControlFlow<Box<PartitionData>, LogId> {
     let refuse = |code| ControlFlow::Break(Box::new(failed(place.partition, code)));
+    let unread = |code| ControlFlow::Break(Box::new(not_read(place.partition, code)));
     let stream = match &place.topic {
         Topic::Name(name) => cx::permitted(access, Action::Read, catalog, name),
         Topic::Id(id) => cx::permitted_by_id(access, Action::Read, catalog, Uuid(id.0)),
@@ -195,17 +196,17 @@ fn plan(
     };
     let current = match cx.engine.epoch(log) {
         Ok(epoch) => epoch,
-        Err(error) => return refuse(Code::from(&error)),
+        Err(error) => return unread(Code::from(&error)),
     };
     if let Err(code) = cx::check_epoch(want.leader_epoch, current) {
-        let mut data = failed(place.partition, code);
+        let mut data = not_read(place.partition, code);
         if version >= 16 && code == Code::FencedLeaderEpoch {
             data.current_leader = LeaderIdAndEpoch { leader_id: cx.options.node_id, leader_epoch: current as i32 };
         }
         return ControlFlow::Break(Box::new(data));
     }
     if want.offset < 0 {
-        return refuse(Code::OffsetOutOfRange);
+        return unread(Code::OffsetOutOfRange);
     }
     match diverging(cx, log, want) {
         Ok(None) => ControlFlow::Continue(log),
@@ -213,7 +214,7 @@ fn plan(
             let data = PartitionData { diverging_epoch, ..bounded(place.partition, bounds) };
             ControlFlow::Break(Box::new(data))
         }
-        Err(code) => refuse(code),
+        Err(code) => unread(code),
     }
 }
 
@@ -255,7 +256,7 @@ fn diverging(cx: &Cx, log: LogId, want: &Want) -> Result<Option<(EpochEndOffset,
 fn show(until: Until, partition: i32, page: Result<Page, Error>) -> PartitionData {
     let page = match page {
         Ok(page) => page,
-        Err(error) => return failed(partition, Code::from(&error)),
+        Err(error) => return not_read(partition, Code::from(&error)),
     };
     let aborted =
         page.aborted.iter().map(|a| AbortedTransaction { producer_id: a.producer, first_offset: a.first.0 as i64 });
@@ -283,16 +284,22 @@ fn bounded(partition_index: i32, bounds: Bounds) -> PartitionData {
     }
 }
 
+/// A partition that was not looked at.
 fn failed(partition_index: i32, code: Code) -> PartitionData {
     PartitionData {
         partition_index,
         error_code: code.wire(),
         high_watermark: -1,
         records: Some(Rope::new()),
-        // Kafka says that there are none, where there is an error, and null where nobody asked.
+        // Kafka says that there are none where it did not look, and null where it looked in vain or nobody asked.
         aborted_transactions: Some(Vec::new()),
         ..Default::default()
     }
+}
+
+/// A partition of which nothing could be read.
+fn not_read(partition_index: i32, code: Code) -> PartitionData {
+    PartitionData { aborted_transactions: None, ..failed(partition_index, code) }
 }
 
 /// What the answer says, for the session to judge whether it is news.
