@@ -64,7 +64,8 @@ def done(server):
     log = server.log.read_text(errors="replace")
     if server.kind == "kafka-4.4":
         found = re.findall(r"Log cleaner thread \d+ cleaned log t-0.*?([\d,.]+) MB of log processed in ([\d,.]+) seconds", log, re.S)
-        return [(float(mb.replace(",", "")), float(s.replace(",", ""))) for mb, s in found]
+        # Its MB are MiB.
+        return [(float(mb.replace(",", "")) * 1.048576, float(s.replace(",", ""))) for mb, s in found]
     found = re.findall(r"compacted.*?read_bytes=(\d+).*?took_ms=(\d+)", re.sub(r"\x1b\[[0-9;]*m", "", log))
     return [(int(b) / 1e6, int(ms) / 1e3) for b, ms in found]
 

@@ -3,9 +3,9 @@
 use std::collections::BTreeMap;
 
 use super::*;
-use crate::engine::check;
 use crate::engine::tests::{group, new_stream, open, small};
 use crate::engine::{Change, Fetch, Permit, Read, Until};
+use crate::engine::{backup, check};
 use crate::record::build::{Builder, NewRecord};
 use crate::record::compress::Codec;
 use crate::store::Disk;
@@ -268,6 +268,33 @@ async fn what_is_given_up_meanwhile_stays_given_up() {
     assert_eq!(findings(&disk), []);
     let engine = open(&disk, options()).await;
     assert!(!disk.list("logs").unwrap().contains(&log.to_string()), "nothing of it is left");
+    engine.close().await;
+}
+
+#[tokio::test]
+async fn a_backup_follows_compaction_and_can_be_restored() {
+    let (disk, target) = (MemDisk::new(), MemDisk::new());
+    let engine = open(&disk, options()).await;
+    let log = new_stream(&engine, "s", 1, COMPACT).await.logs[0];
+    for _ in 0..3 {
+        puts(&engine, log, 70).await;
+        settled(&engine, log).await;
+        let (picture, hold) = engine.picture().await.unwrap();
+        // What is compacted while a backup is copied keeps its old files until it is done.
+        compacted(&engine).await;
+        backup::copy(&picture, "c", 7, &disk, &target, &mut |_| (), &mut || true).unwrap();
+        drop(hold);
+    }
+    let (picture, _hold) = engine.picture().await.unwrap();
+    backup::copy(&picture, "c", 7, &disk, &target, &mut |_| (), &mut || true).unwrap();
+    let left = records(&engine, log).await;
+    engine.close().await;
+    let restored = MemDisk::new();
+    let into: Arc<dyn Disk> = Arc::new(restored.clone());
+    backup::restore(&target, &into, &mut || 9, &mut |_| ()).unwrap();
+    assert_eq!(findings(&restored), []);
+    let engine = open(&restored, options()).await;
+    assert_eq!(records(&engine, log).await, left);
     engine.close().await;
 }
 
