@@ -265,6 +265,17 @@ transaction_abort() {
     [ "$(careful)" = 3001 ] || { echo "after it was given up: $(careful)"; return 1; }
 }
 
+# What Kafka's own tools for its internal topics read in them.
+internal() {
+    tool "${CONSUMER[@]}" --topic "$1" --from-beginning --timeout-ms 8000 \
+        --formatter "org.apache.kafka.tools.consumer.$2MessageFormatter" 2>/dev/null
+}
+internal_topics() {
+    has "$(internal __consumer_offsets Offsets)" "\"group\":\"$GROUP-r\",\"topic\":\"$TOPIC\"" &&
+        has "$(internal __consumer_offsets GroupMetadata)" "\"group\":\"$GROUP\"[^[]*\"protocol\":\"range\"" &&
+        has "$(internal __transaction_state TransactionLog)" "\"transactionalId\":\"$TOPIC-id\""
+}
+
 delete() {
     local name
     groups --delete --group "$GROUP-r" || return
@@ -298,6 +309,7 @@ check delete-records delete_records
 check producer-perf-test perf_test
 check transactions transactions
 check transaction-abort transaction_abort
+[ -z "${CONSUMER_PROTOCOL:-}" ] || check internal-topics internal_topics
 check dump-log dump_log
 check delete delete
 finish
