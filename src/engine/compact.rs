@@ -216,25 +216,12 @@ async fn round(engine: &Arc<Engine>, work: Work) -> Result<(), Stop> {
         let aborted = given_up(engine, log, &sweep.vault, first.base, end).await?;
         let nth = members.iter().map(|x| x.settled.compacted).max().unwrap_or(0) + 1;
         let name = SegmentName { base: first.base, compacted: nth };
-        let mut output = Output::begin(&sweep.vault, log, name, aborted.clone()).map_err(|e| writing(&e))?;
-        sweep.cleaner.traversal.expect(aborted);
-        let written = write_group(engine, sweep, output, &members).await;
-        (sweep, output) = match written {
-            Ok(written) => written,
-            Err(stop) => {
-                remove_file(engine, log, name).await;
-                return Err(stop);
-            }
-        };
-        let (back, finished) = blocking(engine, sweep, move |sweep| output.finish(sweep)).await?;
+        let written = write_group(engine, sweep, (log, name), aborted, &members).await;
+        if written.is_err() {
+            remove_file(engine, log, name).await;
+        }
+        let (back, added) = written?;
         sweep = back;
-        let added = match finished {
-            Ok(added) => added,
-            Err(e) => {
-                remove_file(engine, log, name).await;
-                return Err(writing(&e));
-            }
-        };
         left += added.as_ref().map_or(0, |settled| settled.bytes);
         let removed = members.iter().map(|x| x.settled.name()).collect();
         // Who reads a segment keeps its files; this reader is done.
@@ -258,13 +245,20 @@ async fn round(engine: &Arc<Engine>, work: Work) -> Result<(), Stop> {
     Ok(())
 }
 
-/// Reads the segments of a group into one.
+/// Reads the segments of a group into one, which is durable then; `None`: nothing is left of them.
 async fn write_group(
     engine: &Arc<Engine>,
-    mut sweep: Sweep,
-    mut output: Output,
+    sweep: Sweep,
+    (log, name): (LogId, SegmentName),
+    aborted: Vec<Aborted>,
     members: &[Extent],
-) -> Result<(Sweep, Output), Stop> {
+) -> Result<(Sweep, Option<Settled>), Stop> {
+    let begin = move |sweep: &mut Sweep| {
+        sweep.cleaner.traversal.expect(aborted.clone());
+        Output::begin(&sweep.vault, log, name, aborted)
+    };
+    let (mut sweep, output) = blocking(engine, sweep, begin).await?;
+    let mut output = output.map_err(|e| writing(&e))?;
     for extent in members {
         let mut at = extent.settled.base;
         while at < extent.settled.end {
@@ -279,7 +273,8 @@ async fn write_group(
             sweep.pause(engine).await?;
         }
     }
-    Ok((sweep, output))
+    let (sweep, finished) = blocking(engine, sweep, move |sweep| output.finish(sweep)).await?;
+    Ok((sweep, finished.map_err(|e| writing(&e))?))
 }
 
 async fn remove_file(engine: &Engine, log: LogId, name: SegmentName) {
