@@ -113,23 +113,25 @@ pub async fn run(engine: Arc<Engine>) {
 /// The log of which most is dirty. Has those settled that should have filled a segment.
 fn filthiest(engine: &Engine, left_alone: &BTreeSet<LogId>) -> Option<Work> {
     let now = engine.clock.now();
+    let defaults = engine.defaults();
     let mut filthiest: Option<Work> = None;
     for stream in engine.catalog().streams().filter(|stream| stream.kind == Kind::Client) {
-        let Ok(settings) = StreamSettings::parse_over(&engine.defaults(), &stream.settings) else { continue };
+        let Ok(settings) = StreamSettings::parse_over(&defaults, &stream.settings) else { continue };
         if !settings.compact {
             continue;
         }
+        let roll = engine.roll_of(&settings);
         let rules = Rules {
             dirty_ratio: settings.min_cleanable_dirty_ratio,
             min_lag_ms: settings.min_compaction_lag_ms,
             max_lag_ms: settings.max_compaction_lag_ms,
             delete_retention_ms: settings.delete_retention_ms,
-            segment_bytes: u64::from(settings.segment_bytes).min(engine.options.segment_limit_bytes),
+            segment_bytes: roll.bytes,
         };
         for log in stream.logs.iter().filter(|log| !left_alone.contains(log)) {
             let Ok(shared) = engine.logs.get(*log) else { continue };
             let view = shared.view();
-            if let Some(upto) = full_upto(&view, engine.roll_of(&settings)) {
+            if let Some(upto) = full_upto(&view, roll) {
                 engine.inbox.put(News::Settle(*log, upto));
             }
             let pieces: Vec<Piece> = view.extents.iter().map(piece).collect();
