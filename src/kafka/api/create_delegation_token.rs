@@ -12,6 +12,7 @@ use crate::auth::{Action, Principal};
 use crate::kafka::access;
 use crate::kafka::cx::{Call, Cx, may_ask_for_tokens};
 use crate::kafka::error::Code;
+use crate::kafka::tokens::Tokens;
 use crate::kafka::wire::messages::create_delegation_token::{
     CreateDelegationTokenRequest, CreateDelegationTokenResponse,
 };
@@ -107,6 +108,13 @@ async fn create(
     let token = made.await?.ok_or(Code::UnknownServerError)?;
     let hmac = tokens.hmac(&id);
     Ok((id, hmac, token))
+}
+
+/// The id of the token of this secret, with what is known of all tokens.
+pub(super) fn find<'a>(cx: &'a Cx, hmac: &[u8]) -> Result<(&'a Tokens, String), Code> {
+    let tokens = cx.security.tokens.as_ref().ok_or(Code::DelegationTokenAuthDisabled)?;
+    let id = tokens.find(&cx.security.state(), hmac).ok_or(Code::DelegationTokenNotFound)?;
+    Ok((tokens, id.to_string()))
 }
 
 /// What becomes of a token.

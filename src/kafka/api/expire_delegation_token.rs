@@ -5,7 +5,7 @@
 
 use std::sync::Arc;
 
-use super::create_delegation_token::{NO_TIME, ask};
+use super::create_delegation_token::{NO_TIME, ask, find};
 use super::{Answer, Api};
 use crate::auth::tokens::Command;
 use crate::kafka::cx::{Call, Cx, may_ask_for_tokens};
@@ -40,9 +40,8 @@ impl Api for ExpireDelegationToken {
 }
 
 async fn expire(cx: &Cx, call: &Call, request: &ExpireDelegationTokenRequest) -> Result<i64, Code> {
-    let tokens = cx.security.tokens.as_ref().ok_or(Code::DelegationTokenAuthDisabled)?;
-    let id = tokens.find(&cx.security.state(), &request.hmac).ok_or(Code::DelegationTokenNotFound)?;
-    let (id, by) = (id.to_string(), call.conn.principal().to_string());
+    let (_, id) = find(cx, &request.hmac)?;
+    let by = call.conn.principal().to_string();
     let period_ms = request.expiry_time_period_ms;
     // Of one that is gone at once Kafka says the period that was asked for.
     ask(cx, Command::Expire { id, by, period_ms }).await.map(|token| token.map_or(period_ms, |token| token.expires.0))

@@ -4,7 +4,7 @@
 
 use std::sync::Arc;
 
-use super::create_delegation_token::{NO_TIME, ask};
+use super::create_delegation_token::{NO_TIME, ask, find};
 use super::{Answer, Api};
 use crate::auth::tokens::Command;
 use crate::kafka::cx::{Call, Cx, may_ask_for_tokens};
@@ -37,9 +37,8 @@ impl Api for RenewDelegationToken {
 }
 
 async fn renew(cx: &Cx, call: &Call, request: &RenewDelegationTokenRequest) -> Result<i64, Code> {
-    let tokens = cx.security.tokens.as_ref().ok_or(Code::DelegationTokenAuthDisabled)?;
-    let id = tokens.find(&cx.security.state(), &request.hmac).ok_or(Code::DelegationTokenNotFound)?;
-    let (id, by) = (id.to_string(), call.conn.principal().to_string());
+    let (tokens, id) = find(cx, &request.hmac)?;
+    let by = call.conn.principal().to_string();
     let command = Command::Renew { id, by, period_ms: request.renew_period_ms, lifetimes: tokens.lifetimes };
     ask(cx, command).await.map(|token| token.map_or(0, |token| token.expires.0))
 }
